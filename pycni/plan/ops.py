@@ -1,0 +1,121 @@
+"""The operations a plan is made of: small frozen facts about what must be true.
+
+A plugin decides by returning a tuple of these; `pycni.plan.transaction` applies and reverses them.  `place` says in
+whose namespace an operation works: the caller's (HOST) or the container's (CONTAINER).  Nothing here does IO.
+"""
+
+from __future__ import annotations
+
+from pycni.firewall.facts import Fact, Owner
+from pycni.kernel.model import Route
+from pycni.record import Record
+from pycni.spec.address import Prefix
+
+HOST = "host"
+CONTAINER = "container"
+
+
+class EnsureBridge(Record):
+    """A bridge of this name exists in the host namespace and is up.  An existing one keeps its MTU and filtering."""
+
+    name: str
+    mtu: int = 0
+    vlan_filtering: bool = False
+    promiscuous: bool = False
+
+
+class CreateVeth(Record):
+    """A veth pair: `name` in the container (down), `host_name` in the host namespace, up and a port of `bridge`.
+    `mac` is 6 bytes or None for a random one; mtu 0 is the kernel's default."""
+
+    name: str
+    host_name: str
+    bridge: str = ""
+    mtu: int = 0
+    mac: bytes | None = None
+    hairpin: bool = False
+    isolated: bool = False
+
+
+class ConfigureInterface(Record):
+    """Addresses and routes of a container interface, in this order, and the interface up (contract 2.0.3).
+    With `await_dad` duplicate address detection is waited for."""
+
+    name: str
+    addresses: tuple[Prefix, ...] = ()
+    routes: tuple[Route, ...] = ()
+    await_dad: bool = False
+
+
+class EnsureAddress(Record):
+    """A gateway address on a host device (contract 2.1, "Gateway address rule"); `force` replaces another one."""
+
+    device: str
+    address: Prefix
+    force: bool = False
+
+
+class EnableForwarding(Record):
+    """The host forwards packets of family 4 or 6.  Never undone: others may rely on it."""
+
+    family: int
+
+
+class Sysctl(Record):
+    """`/proc/sys/<path>` holds `value`.  A failure counts only when `required`."""
+
+    place: str
+    path: str
+    value: str
+    required: bool = False
+
+
+class SetLink(Record):
+    """Attributes of an existing device; None leaves one as it is."""
+
+    place: str
+    name: str
+    up: bool | None = None
+    mac: bytes | None = None
+    mtu: int | None = None
+    promiscuous: bool | None = None
+    allmulti: bool | None = None
+    txqlen: int | None = None
+
+
+class AwaitUp(Record):
+    """The host device's operational state is up (contract 2.1 step 8)."""
+
+    name: str
+
+
+class InstallRules(Record):
+    """These firewall facts hold for this owner.  `kind` is the plugin's share: masquerade, portmap or firewall;
+    `backend` is iptables or nftables."""
+
+    owner: Owner
+    kind: str
+    backend: str
+    facts: tuple[Fact, ...]
+
+
+class FlushUdp(Record):
+    """No conntrack entry of this family is left whose original destination is one of these UDP ports
+    (contract 4.6).  Failures are only reported."""
+
+    family: int
+    ports: tuple[int, ...]
+
+
+Operation = (
+    EnsureBridge
+    | CreateVeth
+    | ConfigureInterface
+    | EnsureAddress
+    | EnableForwarding
+    | Sysctl
+    | SetLink
+    | AwaitUp
+    | InstallRules
+    | FlushUdp
+)
