@@ -1,0 +1,131 @@
+"""JSON text in and out, in the form Go's encoder writes it (contract 1.4, 1.7, 1.10).
+
+Importing the standard `json` costs 5 ms of CPU, because its decoder compiles regular expressions.  The C scanner and
+string encoder below it cost nothing; they are private to CPython, so `json` is the way out where they are missing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+if TYPE_CHECKING:
+
+    def _quote_c(text: str) -> str: ...
+    def _make_scanner(options: _ScannerOptions) -> Callable[[str, int], tuple[Any, int]]: ...
+else:
+    try:
+        from _json import encode_basestring as _quote_c
+        from _json import make_scanner as _make_scanner
+    except ImportError:  # an interpreter without the accelerator
+        from json.encoder import py_encode_basestring as _quote_c
+        from json.scanner import py_make_scanner as _make_scanner
+
+_SPACE = " \t\n\r"
+_GO_ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"invalid character {name[0]!r} looking for beginning of value")
+
+
+class _ScannerOptions:
+    strict = True
+    object_hook = None
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None
+    parse_float = float
+    parse_int = int
+    parse_constant = staticmethod(_refuse_constant)
+    memo: dict[str, str]
+
+    def __init__(self, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> None:
+        self.object_pairs_hook = pairs_hook
+        self.memo = {}
+
+
+_scan = _make_scanner(_ScannerOptions())
+
+
+def loads(text: str | bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """One JSON document.  `pairs_hook` sees each object as its list of pairs, duplicates included.
+
+    ValueError with a reason for anything that is not exactly one document."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    start = len(text) - len(text.lstrip(_SPACE))
+    if start == len(text):
+        raise ValueError("unexpected end of JSON input")
+    scan = _scan if pairs_hook is None else _make_scanner(_ScannerOptions(pairs_hook))
+    try:
+        value, end = scan(text, start)
+    except StopIteration as stop:
+        if stop.value >= len(text):
+            raise ValueError("unexpected end of JSON input") from None
+        raise ValueError(f"invalid character {text[stop.value]!r} at offset {stop.value}") from None
+    except SystemError:
+        # the C scanner raises its error through json.decoder, but only where somebody has imported that
+        import json.decoder
+
+        json.decoder.JSONDecoder().decode(text)
+        raise
+    except RecursionError:
+        raise ValueError("exceeded max depth") from None
+    rest = text[end:].lstrip(_SPACE)
+    if rest:
+        raise ValueError(f"invalid character {rest[0]!r} after top-level value")
+    return value
+
+
+def quote(text: str) -> str:
+    """A JSON string literal with Go's HTML-safe escapes."""
+    literal = _quote_c(text)
+    for char, escape in _GO_ESCAPES:
+        if char in literal:
+            literal = literal.replace(char, escape)
+    return literal
+
+
+def dumps(value: Any, indent: int = 0, sort_keys: bool = False) -> str:
+    """JSON text; compact with `indent` 0, else indented by that many spaces a level like Go's MarshalIndent.
+
+    TypeError for values JSON has no form for."""
+    parts: list[str] = []
+    _write(value, parts, indent, sort_keys, "\n" if indent else "")
+    return "".join(parts)
+
+
+def _write(value: Any, parts: list[str], indent: int, sort_keys: bool, line: str) -> None:
+    if isinstance(value, str):
+        parts.append(quote(value))
+    elif value is None:
+        parts.append("null")
+    elif isinstance(value, bool):
+        parts.append("true" if value else "false")
+    elif isinstance(value, int | float):
+        parts.append(repr(value))
+    elif isinstance(value, dict):
+        keys = sorted(value) if sort_keys else list(value)
+        colon = ": " if indent else ":"
+        _write_items(
+            "{}", [(quote(str(key)) + colon, value[key]) for key in keys], parts, indent, sort_keys, line
+        )
+    elif isinstance(value, list | tuple):
+        _write_items("[]", [("", item) for item in value], parts, indent, sort_keys, line)
+    else:
+        raise TypeError(f"JSON has no form for {type(value).__name__}")
+
+
+def _write_items(
+    brackets: str, items: list[tuple[str, Any]], parts: list[str], indent: int, sort_keys: bool, line: str
+) -> None:
+    if not items:
+        parts.append(brackets)
+        return
+    inner = line + " " * indent
+    parts.append(brackets[0])
+    for number, (head, item) in enumerate(items):
+        parts.append(("," if number else "") + inner + head)
+        _write(item, parts, indent, sort_keys, inner)
+    parts.append(line + brackets[1])
