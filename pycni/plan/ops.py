@@ -25,11 +25,14 @@ class EnsureBridge(Record):
 
 
 class CreateVeth(Record):
-    """A veth pair: `name` in the container (down), `host_name` in the host namespace, up and a port of `bridge`.
-    `mac` is 6 bytes or None for a random one; mtu 0 is the kernel's default."""
+    """A veth pair: `name` in the container (down), the other end in the host namespace, up and a port of `bridge`.
+
+    `host_name` is tried first; where it is taken, random names follow.  `alias` marks the host end's owner (at most
+    255 bytes).  `mac` is 6 bytes or None for a random one; mtu 0 is the kernel's default."""
 
     name: str
     host_name: str
+    alias: str = ""
     bridge: str = ""
     mtu: int = 0
     mac: bytes | None = None
@@ -83,10 +86,8 @@ class SetLink(Record):
     txqlen: int | None = None
 
 
-class AwaitUp(Record):
-    """The host device's operational state is up (contract 2.1 step 8)."""
-
-    name: str
+class AwaitPort(Record):
+    """The host end of this plan's veth pair is operationally up (contract 2.1 step 8)."""
 
 
 class InstallRules(Record):
@@ -115,7 +116,7 @@ Operation = (
     | EnableForwarding
     | Sysctl
     | SetLink
-    | AwaitUp
+    | AwaitPort
     | InstallRules
     | FlushUdp
 )

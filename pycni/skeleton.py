@@ -1,0 +1,205 @@
+"""The one dispatcher every plugin goes through: environment and configuration in, exit status and output out.
+
+It runs in three places with the same result: in the engine for a launcher's call, in-process when there is no engine,
+and in a third-party plugin built on this library.  It may not know any plugin.
+"""
+
+from __future__ import annotations
+
+from pycni.kernel.netns import NamespaceMissing
+from pycni.plan.transaction import Transaction
+from pycni.record import Record
+from pycni.settings import Settings
+from pycni.spec import jsontext, result, version
+from pycni.spec.errors import CniError, InvalidEnvironment, InvalidNamespace, IoFailure
+from pycni.spec.request import Config, Request, parse_config, parse_environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pycni.firewall.firewall import Firewall
+    from pycni.kernel.namespace import Namespace
+    from pycni.spec.result import Result
+
+    Handler = Callable[["Context"], None]
+    Loader = Callable[[str], "Plugin"]
+
+
+class Plugin(Record):
+    """A plugin: its name, the spec versions it accepts, and its handlers.
+
+    A missing handler means that the command succeeds and does nothing.  `add` returns the result to print, the others
+    return nothing; any of them may raise CniError."""
+
+    name: str
+    versions: tuple[str, ...] = version.ALL
+    add: Callable[[Context], Result] | None = None
+    check: Handler | None = None
+    delete: Handler | None = None
+    gc: Handler | None = None
+    status: Handler | None = None
+
+
+class Answer(Record):
+    """What the process would have left behind: exit status and the bytes on its two streams."""
+
+    status: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+def _now(work: Callable[[], None]) -> None:
+    work()
+
+
+class Host:
+    """The machine an execution works on.
+
+    `namespace` is the caller's network namespace ("host side"), `firewall` its firewall; `open_container` turns a
+    CNI_NETNS path into a Namespace (the engine uses the descriptor the launcher sent); `load` finds our plugins for
+    calls in place, None where there are none; `defer` takes work that may be done after the answer was sent, with
+    `deferring` saying whether somebody really does it later."""
+
+    __slots__ = ("defer", "deferring", "firewall", "load", "namespace", "open_container", "settings")
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        firewall: Firewall,
+        open_container: Callable[[str], Namespace],
+        settings: Settings,
+        load: Loader | None = None,
+        defer: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self.firewall = firewall
+        self.open_container = open_container
+        self.settings = settings
+        self.load = load
+        self.defer = defer or _now
+        self.deferring = defer is not None
+
+
+class Context:
+    """What a handler gets: the request, the configuration, the machine, and a transaction that is rolled back when
+    the handler raises."""
+
+    def __init__(self, plugin: Plugin, request: Request, config: Config, host: Host) -> None:
+        self.plugin = plugin
+        self.request = request
+        self.config = config
+        self.host = host
+        self.warnings: list[str] = []
+        self.transaction = Transaction(host.namespace, self.container, host.firewall, self.warn)
+        self._container: Namespace | None = None
+
+    def container(self) -> Namespace:
+        """The container's namespace; NamespaceMissing or CniError with the contract's text (2.0.1)."""
+        if self._container is None:
+            self._container = self.host.open_container(self.request.netns)
+        return self._container
+
+    def container_or_none(self) -> Namespace | None:
+        """The container's namespace, None when the path is empty or gone: DEL treats both as done."""
+        if not self.request.netns:
+            return None
+        try:
+            return self.container()
+        except NamespaceMissing:
+            return None
+
+    def warn(self, text: str) -> None:
+        """A line for stderr; the call still succeeds."""
+        self.warnings.append(text)
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+
+
+def serve(plugin: Plugin, environment: Mapping[str, str], read_stdin: Callable[[], bytes], host: Host) -> Answer:
+    """One execution.  Never raises CniError: errors become the error object and exit status 1 (contract 1.7)."""
+    if not environment.get("CNI_COMMAND"):
+        return Answer(0, b"", about(plugin, host.settings.build_version).encode())
+    warnings: list[str] = []
+    try:
+        output = run(plugin, environment, read_stdin, host, warnings)
+        return Answer(0, output.encode("utf-8", "surrogateescape"), _lines(warnings))
+    except CniError as error:
+        return Answer(1, error_text(error).encode("utf-8", "surrogateescape"), _lines(warnings))
+
+
+def run(
+    plugin: Plugin,
+    environment: Mapping[str, str],
+    read_stdin: Callable[[], bytes],
+    host: Host,
+    warnings: list[str],
+) -> str:
+    """One execution's standard output; raises CniError.  Lines for stderr are added to `warnings`."""
+    request = parse_environment(environment)
+    if request.command == "VERSION":
+        supported = {"cniVersion": version.CURRENT, "supportedVersions": list(plugin.versions)}
+        return jsontext.dumps(supported) + "\n"
+    try:
+        request = request.replace(stdin=read_stdin())
+    except OSError as error:
+        raise IoFailure(f"error reading from stdin: {error.strerror}") from None
+    config = parse_config(request.stdin)
+    handler = _handler(plugin, request.command)
+    version.require(request.command, config.version, plugin.versions)
+    if handler is None:
+        return ""
+    context = Context(plugin, request, config, host)
+    try:
+        if request.command in ("ADD", "DEL") and not request.netns_override:
+            _refuse_own_namespace(context)
+        with context.transaction:
+            added = handler(context)
+            # printed inside the transaction: a result that 0.2.0 cannot express undoes the ADD (contract 1.10)
+            return "" if added is None else result.render(added, config.version)
+    finally:
+        context.close()
+        warnings += context.warnings
+
+
+def _handler(plugin: Plugin, command: str) -> Callable[[Context], Result | None] | None:
+    handlers: dict[str, Callable[[Context], Result | None] | None] = {
+        "ADD": plugin.add,
+        "CHECK": plugin.check,
+        "DEL": plugin.delete,
+        "GC": plugin.gc,
+        "STATUS": plugin.status,
+    }
+    if command not in handlers:
+        raise InvalidEnvironment(f"unknown CNI_COMMAND: {command}")
+    return handlers[command]
+
+
+def _refuse_own_namespace(context: Context) -> None:
+    """Contract 1.6, done before the work: the reference does it afterwards and leaks what it made."""
+    try:
+        container = context.container_or_none()
+    except CniError:
+        return
+    if container is not None and container.identity == context.host.namespace.identity:
+        raise InvalidNamespace("plugin's netns and netns from CNI_NETNS should not be the same")
+
+
+def about(plugin: Plugin, build_version: str) -> str:
+    """The two lines for stderr when no command is given (contract 1.8)."""
+    supported = ", ".join(plugin.versions)
+    return f"CNI {plugin.name} plugin {build_version}\nCNI protocol versions supported: {supported}\n"
+
+
+def error_text(error: CniError) -> str:
+    """The error object as printed (contract 1.7)."""
+    body: dict[str, object] = {"code": error.code, "msg": error.msg}
+    if error.details:
+        body["details"] = error.details
+    return jsontext.dumps(body, indent=4)
+
+
+def _lines(warnings: list[str]) -> bytes:
+    return "".join(line + "\n" for line in warnings).encode("utf-8", "surrogateescape")

@@ -1,0 +1,175 @@
+"""One plugin execution's request: environment and configuration, checked in the reference's order
+(contract 1.1-1.4).
+"""
+
+from __future__ import annotations
+
+from pycni.record import Record
+from pycni.spec import jsontext, result
+from pycni.spec.errors import CniError, DecodingFailure, InvalidEnvironment, InvalidNetworkConfig
+from pycni.spec.result import Dns, Result
+from pycni.spec.section import Section
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_ATTACH = ("ADD", "CHECK", "DEL")
+COMMANDS = (*_ATTACH, "GC", "STATUS", "VERSION")
+_NAME_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_NAME_REST = _NAME_FIRST | frozenset("_.-")
+MAX_IFNAME = 15
+"""Bytes in an interface name: the kernel's IFNAMSIZ less its final NUL."""
+
+
+def is_name(text: str) -> bool:
+    """The pattern container ids and network names share (contract 1.3); it keeps paths out of file names."""
+    return bool(text) and text[0] in _NAME_FIRST and _NAME_REST.issuperset(text)
+
+
+def check_container_id(text: str) -> None:
+    """InvalidEnvironment unless the id is well-formed."""
+    if not is_name(text):
+        raise InvalidEnvironment("invalid characters in containerID", text)
+
+
+def check_ifname(text: str) -> None:
+    """InvalidEnvironment unless the kernel and our stores can take the name (contract 1.3)."""
+    if not text:
+        raise InvalidEnvironment("interface name is empty")
+    if len(text.encode("utf-8", "surrogateescape")) > MAX_IFNAME:
+        raise InvalidEnvironment("interface name is too long", "interface name should be less than 16 characters")
+    if text in (".", ".."):
+        raise InvalidEnvironment("interface name is . or ..")
+    if any(char in "/:" or char.isspace() for char in text):
+        raise InvalidEnvironment("interface name contains / or : or whitespace characters")
+
+
+def check_network_name(text: str) -> None:
+    """InvalidNetworkConfig unless the name is present and well-formed."""
+    if not text:
+        raise InvalidNetworkConfig("missing network name")
+    if not is_name(text):
+        raise InvalidNetworkConfig("invalid characters found in network name", text)
+
+
+_VARIABLES: tuple[tuple[str, tuple[str, ...], Callable[[str], None] | None], ...] = (
+    ("CNI_COMMAND", COMMANDS, None),
+    ("CNI_CONTAINERID", _ATTACH, check_container_id),
+    ("CNI_NETNS", ("ADD", "CHECK"), None),
+    ("CNI_IFNAME", _ATTACH, check_ifname),
+    ("CNI_ARGS", (), None),
+    ("CNI_PATH", (*_ATTACH, "GC", "STATUS"), None),
+    ("CNI_NETNS_OVERRIDE", (), None),
+)
+
+
+class Request(Record):
+    """The checked environment.  `netns` is a path ("" on some DELs), `arguments` the raw CNI_ARGS, `path` the
+    plugin directories; `environment` everything the process got, for delegates; `stdin` the exact bytes."""
+
+    command: str
+    container_id: str
+    netns: str
+    ifname: str
+    arguments: str
+    path: tuple[str, ...]
+    netns_override: bool
+    environment: Mapping[str, str]
+    stdin: bytes = b""
+
+
+def parse_environment(environment: Mapping[str, str]) -> Request:
+    """Steps 1 and 2 of contract 1.2; InvalidEnvironment names every missing variable."""
+    command = environment.get("CNI_COMMAND", "")
+    missing = []
+    for name, required, validate in _VARIABLES:
+        value = environment.get(name, "")
+        if not value:
+            if command in required or name == "CNI_COMMAND":
+                missing.append(name)
+        elif validate is not None and command in required:
+            validate(value)
+    if missing:
+        raise InvalidEnvironment(f"required env variables [{','.join(missing)}] missing")
+    override = environment.get("CNI_NETNS_OVERRIDE", "")
+    return Request(
+        command,
+        environment.get("CNI_CONTAINERID", ""),
+        environment.get("CNI_NETNS", ""),
+        environment.get("CNI_IFNAME", ""),
+        environment.get("CNI_ARGS", ""),
+        tuple(environment.get("CNI_PATH", "").split(":")),
+        override == "1" or override.upper() == "TRUE",
+        environment,
+    )
+
+
+class Config:
+    """The configuration of one plugin.  `section` gives typed access to every key; the shared keys are read here.
+
+    `version` is the cniVersion as written ("" when missing); `ipam` is None when absent; `runtime` is runtimeConfig,
+    `args` is args.cni, both empty sections when absent."""
+
+    __slots__ = ("args", "ipam", "name", "runtime", "section", "type", "version")
+
+    def __init__(self, section: Section) -> None:
+        self.section = section
+        self.version = section.string("cniVersion")
+        self.name = section.string("name")
+        self.type = section.string("type")
+        self.ipam = section.section("ipam")
+        self.runtime = section.section_or_empty("runtimeConfig")
+        self.args = section.section_or_empty("args").section_or_empty("cni")
+
+    @property
+    def ipam_type(self) -> str:
+        return self.ipam.string("type") if self.ipam is not None else ""
+
+    def dns_override(self) -> Dns | None:
+        """The configuration's dns when it says anything, even only an empty list (contract 2.1 step 10)."""
+        section = self.section.section("dns")
+        if section is None:
+            return None
+        says_something = bool(section.string("domain")) or any(
+            section.has(key) for key in ("nameservers", "search", "options")
+        )
+        return result.parse_dns(section) if says_something else None
+
+    def prev_result(self) -> Result | None:
+        """The previous plugin's result, None when absent; CniError when it cannot be read as this cniVersion."""
+        section = self.section.section("prevResult")
+        if section is None:
+            return None
+        try:
+            return result.parse(section, self.version)
+        except CniError as error:
+            raise CniError(f"could not parse prevResult: {error.msg}") from None
+
+    def valid_attachments(self) -> frozenset[tuple[str, str]]:
+        """GC's list of (container id, interface name) to keep (spec 1.1.0, cni.dev/valid-attachments).
+
+        ConfigError when the key is missing: garbage collection without the list would free everything."""
+        for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
+            # libcni writes null when nothing is attached; only a key that is absent means that nobody said
+            if key in self.section.raw:
+                attachments = self.section.sections(key)
+                return frozenset((each.string("containerID"), each.string("ifname")) for each in attachments)
+        raise self.section.wrong("cni.dev/valid-attachments", "GC needs the list of valid attachments")
+
+
+def parse_config(stdin: bytes) -> Config:
+    """Step 4 of contract 1.2: DecodingFailure for what is not a JSON object, InvalidNetworkConfig for the name."""
+    try:
+        raw = jsontext.loads(stdin)
+    except ValueError as error:
+        raise DecodingFailure(f"error unmarshall network config: {error}") from None
+    if not isinstance(raw, dict):
+        raise DecodingFailure("error unmarshall network config: the configuration is not a JSON object")
+    section = Section(raw)
+    try:
+        name = section.string("name")
+    except CniError as error:
+        raise DecodingFailure(f"error unmarshall network config: {error.msg}") from None
+    check_network_name(name)
+    return Config(section)
