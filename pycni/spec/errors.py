@@ -15,6 +15,8 @@
     ├── ConfigError              999  a key of the configuration; the message names it
     ├── DelegateError            any  an error object of a delegated plugin, passed through unchanged
     ├── KernelError              999  the kernel refused; carries errno
+    ├── AllocationError          999  an address cannot be given: taken, none left, or not this owner's
+    ├── StoreError               999  a file we keep state in cannot be read or written; carries errno
     └── FirewallError            999  a firewall tool or transaction failed
 
 Messages are lower case, "doing X for Y: cause".
@@ -107,11 +109,24 @@ class DelegateError(CniError):
 
 
 class KernelError(CniError):
-    """The kernel refused an operation.  `errno` is positive; `msg` says what was tried and on what."""
+    """The kernel refused an operation.  `errno` is positive; `msg` says what was tried and on what, `details` is the
+    kernel's own explanation where it gave one."""
 
-    def __init__(self, msg: str, errno: int) -> None:
-        super().__init__(msg)
+    def __init__(self, msg: str, errno: int, details: str = "") -> None:
+        super().__init__(msg, details)
         self.errno = errno
+
+
+class AllocationError(CniError):
+    """An IPAM plugin cannot give the address that was asked for, or any."""
+
+
+class StoreError(CniError):
+    """A file that holds leases or results cannot be read or written.  `errno` is positive; `msg` names the file."""
+
+    def __init__(self, action: str, path: str, error: OSError) -> None:
+        super().__init__(f"{action} {path}: {(error.strerror or str(error)).lower()}")
+        self.errno = error.errno or 0
 
 
 class FirewallError(CniError):
