@@ -1,0 +1,130 @@
+"""The launcher protocol's frames: encoding and decoding only (docs/launcher-protocol.md).
+
+A frame is a header (magic, version, kind, number of descriptors, length of the body) and a body.  Bodies of calls and
+answers are three lengths and what they measure; the others are JSON text or empty.  Everything is big-endian.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+MAGIC = b"PYNT"
+VERSION = 1
+
+CALL = 1
+ANSWER = 2
+NOT_MINE = 3
+STATUS = 4
+SYNC = 5
+
+MAX_REQUEST = 16 << 20
+"""Bytes in a request's body.  A previous result of thousands of routes has some 100 KiB; the launcher runs a larger
+call in-process instead of sending it."""
+
+MAX_ANSWER = 64 << 20
+
+MAX_DESCRIPTORS = 2
+"""The caller's network namespace and, when it could be opened, the container's."""
+
+_HEADER = Struct("!4sBBHI")
+_PARTS = Struct("!III")
+HEADER_SIZE = _HEADER.size
+
+
+class ProtocolError(Exception):
+    """The peer does not speak this protocol; the connection is of no further use."""
+
+
+class Header(NamedTuple):
+    """A frame's header; `descriptors` counts what came with it, `length` the bytes of body that follow."""
+
+    version: int
+    kind: int
+    descriptors: int
+    length: int
+
+
+class Call(NamedTuple):
+    """One plugin execution: the name it was called by, its whole environment, and its standard input."""
+
+    plugin: str
+    environment: dict[str, str]
+    stdin: bytes
+
+
+class Answer(NamedTuple):
+    """What an execution leaves behind: exit status (0..255) and the bytes for its two streams."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+def frame(kind: int, body: bytes = b"", descriptors: int = 0) -> bytes:
+    """A whole frame."""
+    return _HEADER.pack(MAGIC, VERSION, kind, descriptors, len(body)) + body
+
+
+def decode_header(data: bytes) -> Header:
+    """The first HEADER_SIZE bytes of a frame.
+
+    The layout of the header is the same in every version, so that a peer of another version can be told so.
+    ProtocolError when this is not our protocol or the limits are passed."""
+    if len(data) < HEADER_SIZE:
+        raise ProtocolError(f"header of {len(data)} bytes")
+    magic, version, kind, descriptors, length = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise ProtocolError(f"magic {magic!r}")
+    if descriptors > MAX_DESCRIPTORS:
+        raise ProtocolError(f"{descriptors} descriptors announced")
+    if length > (MAX_ANSWER if kind == ANSWER else MAX_REQUEST):
+        raise ProtocolError(f"body of {length} bytes announced")
+    return Header(version, kind, descriptors, length)
+
+
+def encode_call(call: Call) -> bytes:
+    """A call's body.  Names and values are bytes with surrogate escapes, as `os.environ` has them."""
+    name = call.plugin.encode("utf-8", "surrogateescape")
+    environment = b"".join(
+        f"{key}={value}\0".encode("utf-8", "surrogateescape") for key, value in call.environment.items()
+    )
+    return b"".join((_PARTS.pack(len(name), len(environment), len(call.stdin)), name, environment, call.stdin))
+
+
+def decode_call(body: bytes) -> Call:
+    """The call in a body; ProtocolError when its lengths do not add up.
+
+    Of a variable given twice the first counts, as with getenv(3); entries without `=` are dropped."""
+    if len(body) < _PARTS.size:
+        raise ProtocolError("call without lengths")
+    name, environment, stdin = _PARTS.unpack_from(body)
+    if _PARTS.size + name + environment + stdin != len(body):
+        raise ProtocolError("call whose lengths do not add up")
+    start = _PARTS.size + name
+    end = start + environment
+    variables: dict[str, str] = {}
+    for entry in body[start:end].decode("utf-8", "surrogateescape").split("\0"):
+        key, equals, value = entry.partition("=")
+        if equals:
+            variables.setdefault(key, value)
+    return Call(body[_PARTS.size : start].decode("utf-8", "surrogateescape"), variables, body[end:])
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """An answer's body."""
+    parts = _PARTS.pack(answer.status, len(answer.stdout), len(answer.stderr))
+    return b"".join((parts, answer.stdout, answer.stderr))
+
+
+def decode_answer(body: bytes) -> Answer:
+    """The answer in a body; ProtocolError when its lengths do not add up."""
+    if len(body) < _PARTS.size:
+        raise ProtocolError("answer without lengths")
+    status, stdout, stderr = _PARTS.unpack_from(body)
+    if _PARTS.size + stdout + stderr != len(body):
+        raise ProtocolError("answer whose lengths do not add up")
+    if status > 255:
+        raise ProtocolError(f"exit status {status}")
+    end = _PARTS.size + stdout
+    return Answer(status, body[_PARTS.size : end], body[end:])
