@@ -57,6 +57,13 @@ class LeaseBook:
                 raise
             return tuple(given)
 
+    def give_back(self, assignments: Sequence[Assignment]) -> None:
+        """Undo one `allocate`: exactly these addresses, and no others of their owner."""
+        locked = self._store.open_existing(self._data_dir, self._network)
+        if locked is not None:
+            with locked:
+                _give_back(locked, assignments)
+
     def release(self, container_id: str, ifname: str) -> bool:
         """Give back everything this owner holds; whether there was anything.  StoreError after all were tried."""
         locked = self._store.open_existing(self._data_dir, self._network)
