@@ -7,7 +7,7 @@ from .host import CommandFailed, Host
 from .nerdctl import Nerdctl
 from .polling import wait_until
 from .probes import addresses, fetch
-from .residue import left_behind, traces
+from .residue import assert_nothing_left, left_behind, traces
 
 EVERYTHING = ("-p", "8100:80", "-p", "127.0.0.1:8101:80", "-p", "8153:53/udp")
 
@@ -20,17 +20,17 @@ def network(nerdctl: Nerdctl) -> str:
     return name
 
 
-def test_rm_of_a_running_container(nerdctl: Nerdctl, host: Host, network: str) -> None:
+def test_rm_of_a_running_container(nerdctl: Nerdctl, host: Host, network: str, plugin_set: str) -> None:
     """rm -f with ports of every kind and both families."""
     before = traces(host)
     nerdctl.serve("web", "--net", network, *EVERYTHING)
     assert fetch(host.run, "127.0.0.1", 8100) == "web"
-    assert left_behind(host, before)
+    assert left_behind(host, before, plugin_set)
     nerdctl("rm", "-f", "web")
-    assert left_behind(host, before) == []
+    assert_nothing_left(host, before, plugin_set)
 
 
-def test_rm_after_the_container_was_killed(nerdctl: Nerdctl, host: Host, network: str) -> None:
+def test_rm_after_the_container_was_killed(nerdctl: Nerdctl, host: Host, network: str, plugin_set: str) -> None:
     """The namespace is gone before DEL comes, so DEL has an empty netns and only the id to go by."""
     before = traces(host)
     container = nerdctl.serve("web", "--net", network, *EVERYTHING)
@@ -38,34 +38,34 @@ def test_rm_after_the_container_was_killed(nerdctl: Nerdctl, host: Host, network
     host.run("kill", "-KILL", str(container.pid))
     wait_until(lambda: "Exited" in nerdctl("ps", "-a", "--filter", "name=web"), "nerdctl to see the container's end")
     nerdctl("rm", "-f", "web")
-    assert left_behind(host, before) == []
+    assert_nothing_left(host, before, plugin_set)
 
 
-def test_run_rm(nerdctl: Nerdctl, host: Host, network: str) -> None:
+def test_run_rm(nerdctl: Nerdctl, host: Host, network: str, plugin_set: str) -> None:
     """The short life of run --rm, on two networks at once."""
     second = nerdctl.network("tidy-too", "--subnet", "10.51.0.0/24")
     nerdctl.once("--net", second, "--", "true")
     before = traces(host)
     nerdctl.once("--net", network, "--net", second, *EVERYTHING, "--", "true")
-    assert left_behind(host, before) == []
+    assert_nothing_left(host, before, plugin_set)
 
 
-def test_stop_leaves_nothing_either(nerdctl: Nerdctl, host: Host, network: str) -> None:
+def test_stop_leaves_nothing_either(nerdctl: Nerdctl, host: Host, network: str, plugin_set: str) -> None:
     """A stopped container holds no address."""
     before = traces(host)
     nerdctl.serve("web", "--net", network, *EVERYTHING)
     nerdctl("stop", "web")
-    assert left_behind(host, before) == []
+    assert_nothing_left(host, before, plugin_set)
 
 
-def test_a_refused_start_leaves_nothing(nerdctl: Nerdctl, host: Host, network: str) -> None:
+def test_a_refused_start_leaves_nothing(nerdctl: Nerdctl, host: Host, network: str, plugin_set: str) -> None:
     """An ADD that fails in the first plugin, with another container of that network present."""
     nerdctl.serve("web", "--net", network, "--ip", "10.50.0.9")
     before = traces(host)
     with pytest.raises(CommandFailed, match=r"10\.50\.0\.9"):
         nerdctl.serve("rival", "--net", network, "--ip", "10.50.0.9", *EVERYTHING)
     nerdctl("rm", "-f", "rival")
-    assert left_behind(host, before) == []
+    assert_nothing_left(host, before, plugin_set)
 
 
 def test_removing_one_leaves_the_other_alone(nerdctl: Nerdctl, host: Host, network: str) -> None:
