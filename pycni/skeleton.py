@@ -6,6 +6,7 @@ and in a third-party plugin built on this library.  It may not know any plugin.
 
 from __future__ import annotations
 
+from pycni.firewall.facts import Owner
 from pycni.kernel.netns import NamespaceMissing
 from pycni.plan.transaction import Transaction
 from pycni.record import Record
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pycni.firewall.firewall import Firewall
-    from pycni.kernel.namespace import Namespace
+    from pycni.kernel.api import NamespaceApi
     from pycni.spec.result import Result
 
     Handler = Callable[["Context"], None]
@@ -57,7 +58,7 @@ class Host:
     """The machine an execution works on.
 
     `namespace` is the caller's network namespace ("host side"), `firewall` its firewall; `open_container` turns a
-    CNI_NETNS path into a Namespace (the engine uses the descriptor the launcher sent); `load` finds our plugins for
+    CNI_NETNS path into a namespace object (the engine uses the descriptor the launcher sent); `load` finds our plugins for
     calls in place, None where there are none; `defer` takes work that may be done after the answer was sent, with
     `deferring` saying whether somebody really does it later."""
 
@@ -65,9 +66,9 @@ class Host:
 
     def __init__(
         self,
-        namespace: Namespace,
+        namespace: NamespaceApi,
         firewall: Firewall,
-        open_container: Callable[[str], Namespace],
+        open_container: Callable[[str], NamespaceApi],
         settings: Settings,
         load: Loader | None = None,
         defer: Callable[[Callable[[], None]], None] | None = None,
@@ -92,15 +93,20 @@ class Context:
         self.host = host
         self.warnings: list[str] = []
         self.transaction = Transaction(host.namespace, self.container, host.firewall, self.warn)
-        self._container: Namespace | None = None
+        self._container: NamespaceApi | None = None
 
-    def container(self) -> Namespace:
+    @property
+    def owner(self) -> Owner:
+        """The attachment this call is about."""
+        return Owner(self.config.name, self.request.container_id, self.request.ifname)
+
+    def container(self) -> NamespaceApi:
         """The container's namespace; NamespaceMissing or CniError with the contract's text (2.0.1)."""
         if self._container is None:
             self._container = self.host.open_container(self.request.netns)
         return self._container
 
-    def container_or_none(self) -> Namespace | None:
+    def container_or_none(self) -> NamespaceApi | None:
         """The container's namespace, None when the path is empty or gone: DEL treats both as done."""
         if not self.request.netns:
             return None

@@ -19,10 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
+    from typing import Any
 
     from pycni.firewall.firewall import Firewall
-    from pycni.kernel.namespace import Namespace
-    from pycni.spec.address import Address
+    from pycni.kernel.api import NamespaceApi
 
 _EEXIST = 17
 _VETH_ATTEMPTS = 10
@@ -47,8 +47,8 @@ class Transaction:
 
     def __init__(
         self,
-        host: Namespace,
-        container: Callable[[], Namespace],
+        host: NamespaceApi,
+        container: Callable[[], NamespaceApi],
         firewall: Firewall,
         warn: Callable[[str], None],
         random_bytes: Callable[[int], bytes] = os.urandom,
@@ -90,7 +90,7 @@ class Transaction:
             _APPLY[type(operation)](self, operation)
         return self.applied
 
-    def _place(self, place: str) -> Namespace:
+    def _place(self, place: str) -> NamespaceApi:
         return self._host if place == ops.HOST else self._container()
 
     def _others_on(self, index: int) -> bool:
@@ -133,7 +133,7 @@ class Transaction:
         # CVE-2020-10749: a container must not configure the host by router advertisements
         self._sysctl(ops.Sysctl(ops.HOST, f"net/ipv6/conf/{host_link.name}/accept_ra", "0"))
 
-    def _new_veth(self, op: ops.CreateVeth, host: Namespace, container: Namespace) -> tuple[Link, Link]:
+    def _new_veth(self, op: ops.CreateVeth, host: NamespaceApi, container: NamespaceApi) -> tuple[Link, Link]:
         bridge = self.applied.bridge
         master = bridge.index if op.bridge and bridge is not None else 0
         name = op.host_name
@@ -163,7 +163,7 @@ class Transaction:
         if op.await_dad:
             self._await_dad(container, index, op.name)
 
-    def _allow_ipv6(self, container: Namespace, name: str) -> None:
+    def _allow_ipv6(self, container: NamespaceApi, name: str) -> None:
         for each in ("lo", name):
             path = f"net/ipv6/conf/{each}/disable_ipv6"
             try:
@@ -175,7 +175,7 @@ class Transaction:
             self._sysctl(ops.Sysctl(ops.CONTAINER, path, "0", required=True))
         self._sysctl(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{name}/keep_addr_on_down", "1", required=True))
 
-    def _await_dad(self, container: Namespace, index: int, name: str) -> None:
+    def _await_dad(self, container: NamespaceApi, index: int, name: str) -> None:
         deadline = time.monotonic() + _DAD_SECONDS
         pause = 0.001
         while True:
@@ -293,16 +293,16 @@ class Transaction:
             self._warn(f"flushing conntrack entries of UDP ports {op.ports}: {error}")
 
 
-def _remove_addresses(container: Namespace, index: int, addresses: tuple[Prefix, ...]) -> None:
+def _remove_addresses(container: NamespaceApi, index: int, addresses: tuple[Prefix, ...]) -> None:
     for each in addresses:
         container.remove_address(index, each)
 
 
-def _restore_sysctl(where: Namespace, path: str, value: str) -> None:
+def _restore_sysctl(where: NamespaceApi, path: str, value: str) -> None:
     where.write_sysctl(path, value)
 
 
-_APPLY: dict[type, Callable[[Transaction, object], None]] = {
+_APPLY: dict[type, Callable[[Transaction, Any], None]] = {
     ops.EnsureBridge: Transaction._ensure_bridge,
     ops.CreateVeth: Transaction._create_veth,
     ops.ConfigureInterface: Transaction._configure,
@@ -313,4 +313,4 @@ _APPLY: dict[type, Callable[[Transaction, object], None]] = {
     ops.AwaitPort: Transaction._await_port,
     ops.InstallRules: Transaction._install_rules,
     ops.FlushUdp: Transaction._flush_udp,
-}  # type: ignore[dict-item]
+}

@@ -1,0 +1,77 @@
+"""bridge's CHECK: is what ADD reported still there (contract 2.1, 2.0.6)."""
+
+from __future__ import annotations
+
+from pycni.firewall.facts import Masquerade
+from pycni.firewall.naming import MASQUERADE
+from pycni.kernel.model import IFF_PROMISC, Link, format_mac
+from pycni.plan.verify import container_interface, verify_addresses, verify_routes
+from pycni.skeleton import Context
+from pycni.spec.errors import CniError
+from pycni.spec.result import Interface, Result
+from pycni_plugins.bridge.config import Bridge, parse
+
+
+def check(context: Context) -> None:
+    bridge = parse(context.config, context.request.arguments)
+    container = context.container()
+    if bridge.has_ipam:  # without one the reference's CHECK always fails (appendix A.6)
+        context.delegate(context.config.ipam_type, "CHECK")
+    previous = context.config.prev_result()
+    if previous is None:
+        raise CniError("Required prevResult missing")
+    host = context.host.namespace
+    device = _check_bridge(bridge, previous, host.link(bridge.name))
+    inside = container_interface(context, previous)
+    link = container.link(inside.name)
+    if link is None:
+        raise CniError(f"Container Interface name {inside.name} not found in {context.request.netns}")
+    if link.kind != "veth":
+        raise CniError(f"Error: Container interface {link.name} not of type veth")
+    _check_mac("Container", inside, link)
+    _check_port(context, previous, device, link)
+    verify_addresses(container, link, previous)
+    verify_routes(container, previous)
+    if bridge.has_ipam and bridge.masquerade:
+        backend = context.host.firewall.choose(MASQUERADE, bridge.masquerade_backend)
+        fact = Masquerade(tuple(ip.address for ip in previous.ips))
+        missing = context.host.firewall.missing(context.owner, MASQUERADE, backend, (fact,))
+        if missing:
+            raise CniError(missing[0])
+
+
+def _check_bridge(bridge: Bridge, previous: Result, link: Link | None) -> Link:
+    reported = next((each for each in previous.interfaces if each.name == bridge.name), None)
+    if reported is None:
+        raise CniError("Interface name missing ")
+    if link is None:
+        raise CniError(f"Interface name {bridge.name} not found")
+    if reported.sandbox:
+        raise CniError(f"Error: Bridge interface {bridge.name} should not have a sandbox, got {reported.sandbox}")
+    if link.kind != "bridge":
+        raise CniError(f"Error: {bridge.name} is not a bridge")
+    _check_mac("Bridge", reported, link)
+    if bool(link.flags & IFF_PROMISC) != bridge.promiscuous:
+        raise CniError(f"Bridge interface {bridge.name} promisc mode should be {bridge.promiscuous}")
+    return link
+
+
+def _check_mac(what: str, reported: Interface, link: Link) -> None:
+    if reported.mac and reported.mac != format_mac(link.mac):
+        raise CniError(
+            f"{what} Interface {link.name} Mac {reported.mac} doesn't match {what.lower()} Mac: {format_mac(link.mac)}"
+        )
+
+
+def _check_port(context: Context, previous: Result, bridge: Link, inside: Link) -> None:
+    for reported in previous.interfaces:
+        if reported.sandbox or reported.name == bridge.name:
+            continue
+        link = context.host.namespace.link(reported.name)
+        if link is None or link.kind != "veth" or link.link != inside.index or inside.link != link.index:
+            continue
+        if link.master != bridge.index:
+            continue
+        _check_mac("Host", reported, link)
+        return
+    raise CniError(f"CNI veth created for bridge {bridge.name} was not found")

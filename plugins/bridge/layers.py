@@ -1,0 +1,109 @@
+"""What a bridge attachment consists of, as plans: pure decisions from the keys and the IPAM result (contract 2.1)."""
+
+from __future__ import annotations
+
+from pycni.firewall.facts import Masquerade, Owner
+from pycni.firewall.naming import MASQUERADE, attachment_hash, owner_comment
+from pycni.kernel.model import Route
+from pycni.plan import ops
+from pycni.spec.address import Address, Prefix
+from pycni.spec.result import Interface, IpConfig, Result
+from pycni_plugins.bridge.config import Bridge
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONTAINER_INTERFACE = 2
+"""Index of the container's interface in the result: bridge, host end, container end."""
+
+
+def host_name(owner: Owner) -> str:
+    """The veth's name on the host.  The reference draws a random one; ours is found again from the attachment, so
+    that DEL without a namespace can remove it."""
+    return "veth" + attachment_hash(owner)[-8:]
+
+
+def links(bridge: Bridge, owner: Owner) -> list[ops.Operation]:
+    """The bridge, and the pair that connects the container to it."""
+    return [
+        ops.EnsureBridge(bridge.name, bridge.mtu, promiscuous=bridge.promiscuous),
+        ops.CreateVeth(
+            owner.ifname,
+            host_name(owner),
+            alias=owner_comment(owner),
+            bridge=bridge.name,
+            mtu=bridge.mtu,
+            mac=bridge.mac,
+            hairpin=bridge.hairpin,
+            isolated=bridge.isolated,
+        ),
+    ]
+
+
+def address(bridge: Bridge, allocated: Result) -> Result:
+    """The IPAM result as bridge reports it: gateways filled in, default routes added."""
+    ips = tuple(
+        each.replace(
+            interface=CONTAINER_INTERFACE,
+            gateway=each.address.network.address + 1 if each.gateway is None and bridge.gateway else each.gateway,
+        )
+        for each in allocated.ips
+    )
+    routes = allocated.routes + (_default_routes(ips, allocated.routes) if bridge.default_gateway else ())
+    return allocated.replace(ips=ips, routes=routes)
+
+
+def _default_routes(ips: Sequence[IpConfig], routes: Sequence[Route]) -> tuple[Route, ...]:
+    """One default route a family, unless IPAM has given one.  A given one without `gw` resolves to the same next hop,
+    so adding ours, as the reference does, could only fail with "file exists"."""
+    added: dict[int, Route] = {}
+    for ip in ips:
+        family = ip.address.family
+        default = Prefix(Address(bytes(4 if family == 4 else 16)), 0)
+        if family not in added and not any(each.destination.network == default for each in routes):
+            added[family] = Route(default, ip.gateway)
+    return tuple(added.values())
+
+
+def container(bridge: Bridge, ifname: str, result: Result) -> list[ops.Operation]:
+    """Addresses, routes and sysctls of the container's interface."""
+    plan: list[ops.Operation] = [ops.Sysctl(ops.CONTAINER, f"net/ipv4/conf/{ifname}/arp_notify", "1")]
+    if bridge.enable_dad:
+        plan.append(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{ifname}/enhanced_dad", "1"))
+    dad = "1" if bridge.enable_dad else "0"
+    plan.append(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{ifname}/accept_dad", dad))
+    first: dict[int, Address] = {}
+    for ip in result.ips:
+        if ip.gateway is not None:
+            first.setdefault(ip.gateway.family, ip.gateway)
+    routes = tuple(
+        each if each.gateway is not None else each.replace(gateway=first.get(each.destination.family))
+        for each in result.routes
+    )
+    addresses = tuple(ip.address for ip in result.ips)
+    plan.append(ops.ConfigureInterface(ifname, addresses, routes, await_dad=6 in first))
+    return plan
+
+
+def gateways(bridge: Bridge, result: Result) -> list[ops.Operation]:
+    """The gateway addresses on the bridge, IPv4 first, and forwarding for each family in use."""
+    plan: list[ops.Operation] = []
+    for family in (4, 6):
+        found = [ip for ip in result.ips if ip.gateway is not None and ip.gateway.family == family]
+        for ip in found:
+            assert ip.gateway is not None
+            plan.append(ops.EnsureAddress(bridge.name, Prefix(ip.gateway, ip.address.length), bridge.force_address))
+        if found:
+            plan.append(ops.EnableForwarding(family))
+    return plan
+
+
+def masquerade(owner: Owner, backend: str, result: Result) -> list[ops.Operation]:
+    fact = Masquerade(tuple(ip.address for ip in result.ips))
+    return [ops.InstallRules(owner, MASQUERADE, backend, (fact,))]
+
+
+def interfaces(bridge: Interface, host: Interface, inside: Interface) -> tuple[Interface, ...]:
+    """In the order that CONTAINER_INTERFACE counts on."""
+    return (bridge, host, inside)

@@ -1,0 +1,131 @@
+"""bridge: connects a container to a Linux bridge through a veth pair (contract 2.1)."""
+
+from __future__ import annotations
+
+from pycni.firewall.facts import Fact, Masquerade, Owner
+from pycni.firewall.naming import MASQUERADE, attachment_hash, network_hash
+from pycni.kernel.model import Link, format_mac
+from pycni.plan import ops
+from pycni.plan.teardown import Failures, remove_interface
+from pycni.skeleton import Context, Plugin
+from pycni.spec.errors import CniError, NotAvailable
+from pycni.spec.result import Interface, Result
+from pycni_plugins.bridge import layers
+from pycni_plugins.bridge.checks import check
+from pycni_plugins.bridge.config import Bridge, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+
+def _parse(context: Context) -> Bridge:
+    return parse(context.config, context.request.arguments)
+
+
+def add(context: Context) -> Result:
+    bridge = _parse(context)
+    context.container()
+    transaction, owner = context.transaction, context.owner
+    applied = transaction.apply(layers.links(bridge, owner))
+    result = Result()
+    if bridge.has_ipam:
+        result = layers.address(bridge, _allocate(context))
+        plan = layers.container(bridge, owner.ifname, result)
+        if bridge.gateway:
+            plan += layers.gateways(bridge, result)
+        if bridge.masquerade:
+            backend = context.host.firewall.choose(MASQUERADE, bridge.masquerade_backend)
+            plan += layers.masquerade(owner, backend, result)
+        transaction.apply(plan)
+    elif bridge.container_up:
+        transaction.apply([ops.SetLink(ops.CONTAINER, owner.ifname, up=True)])
+    if bridge.container_up:
+        transaction.apply([ops.AwaitPort()])
+    found = context.host.namespace.link(bridge.name)
+    result = result.replace(
+        interfaces=layers.interfaces(
+            _interface(found), _interface(applied.host_link), _interface(applied.container_link, context.request.netns)
+        )
+    )
+    override = context.config.dns_override()
+    return result if override is None else result.replace(dns=override)
+
+
+def _allocate(context: Context) -> Result:
+    """The IPAM plugin's ADD; it is undone by its DEL when anything later fails."""
+    allocated = context.delegate(context.config.ipam_type, "ADD")
+    context.transaction.on_undo("addresses", lambda: context.delegate(context.config.ipam_type, "DEL"))
+    if allocated is None or not allocated.ips:
+        raise CniError("IPAM plugin returned missing IP config")
+    return allocated
+
+
+def _interface(link: Link | None, sandbox: str = "") -> Interface:
+    if link is None:
+        raise CniError("an interface of this attachment vanished while it was made")
+    return Interface(link.name, format_mac(link.mac), sandbox)
+
+
+def delete(context: Context) -> None:
+    """Removes the link, the addresses and the rules; what is already gone is success, and no step keeps the others
+    from being tried."""
+    bridge = _parse(context)
+    failures = Failures()
+    addresses = failures.attempt(lambda: remove_interface(context, layers.host_name(context.owner))) or ()
+    if bridge.has_ipam:
+        failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
+    if bridge.has_ipam and bridge.masquerade:
+        fallback: tuple[Fact, ...] = (Masquerade(addresses),) if addresses else ()
+        failures.attempt(lambda: context.host.firewall.remove(context.owner, MASQUERADE, fallback))
+    failures.raise_first()
+
+
+def gc(context: Context) -> None:
+    """Frees the links, leases and masquerade rules of attachments that are no longer valid."""
+    bridge = _parse(context)
+    keep = context.config.valid_attachments()
+    failures = Failures()
+    failures.attempt(lambda: _collect_links(context, keep))
+    if bridge.has_ipam:
+        failures.attempt(lambda: context.delegate(context.config.ipam_type, "GC"))
+    failures.attempt(lambda: context.host.firewall.collect(context.config.name, MASQUERADE, keep))
+    failures.raise_first()
+
+
+def _collect_links(context: Context, keep: AbstractSet[tuple[str, str]]) -> None:
+    network, host = context.config.name, context.host.namespace
+    valid = {attachment_hash(Owner(network, container_id, ifname)) for container_id, ifname in keep}
+    for link in host.links():
+        tag = link.alias.partition(",")[0]
+        if tag.startswith(network_hash(network) + "-") and tag not in valid:
+            host.delete_link(link.index)
+
+
+def status(context: Context) -> None:
+    """NotAvailable when an ADD could not succeed now; the IPAM plugin's own answer first."""
+    bridge = _parse(context)
+    if bridge.has_ipam:
+        context.delegate(context.config.ipam_type, "STATUS")
+    link = context.host.namespace.link(bridge.name)
+    if link is not None and link.kind != "bridge":
+        raise NotAvailable(f'"{bridge.name}" already exists but is not a bridge')
+    if bridge.has_ipam and bridge.masquerade:
+        context.host.firewall.status(context.host.firewall.choose(MASQUERADE, bridge.masquerade_backend))
+    if bridge.gateway and not _can_forward(context):
+        raise NotAvailable("no forwarding: net/ipv4/ip_forward is off and cannot be switched on")
+
+
+def _can_forward(context: Context) -> bool:
+    path = "net/ipv4/ip_forward"
+    try:
+        current = context.host.namespace.read_sysctl(path)
+        if current != "1":
+            # writing back what is there tells whether an ADD could write
+            context.host.namespace.write_sysctl(path, current)
+    except OSError:
+        return False
+    return True
+
+
+PLUGIN = Plugin("bridge", add=add, check=check, delete=delete, gc=gc, status=status)

@@ -1,0 +1,106 @@
+"""tuning's keys (contract 2.8): pure."""
+
+from __future__ import annotations
+
+import os
+
+from pycni.kernel.model import parse_mac
+from pycni.record import Record
+from pycni.spec import arguments, jsontext
+from pycni.spec.errors import CniError
+from pycni.spec.request import Config
+from pycni.spec.section import Section
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+DEFAULT_DATA_DIR = "/run/cni/tuning"
+
+
+class Tuning(Record):
+    """`sysctls` are (key as written, value); None or 0 or "" leaves an attribute alone.  `mac` is verbatim."""
+
+    sysctls: tuple[tuple[str, str], ...]
+    mac: str
+    promiscuous: bool
+    mtu: int
+    txqlen: int | None
+    allmulti: bool | None
+    data_dir: str
+
+    @property
+    def changes_link(self) -> bool:
+        return bool(
+            self.mac or self.mtu or self.promiscuous or self.allmulti is not None or self.txqlen is not None
+        )
+
+
+def parse(config: Config, cni_args: str) -> Tuning:
+    """Sources in rising order: keys, CNI_ARGS MAC, runtimeConfig.mac, args.cni; CniError names what is wrong."""
+    section, args = config.section, config.args
+    given = arguments.parse(cni_args, ("MAC",))
+    mac = args.string("mac") or config.runtime.string("mac") or given.get("MAC", "") or section.string("mac")
+    if mac:
+        try:
+            parse_mac(mac)
+        except ValueError as error:
+            raise CniError(f"invalid mac: {error}") from None
+    sysctls = {**_strings(section, "sysctl"), **_strings(args, "sysctl")}
+    promiscuous = args.optional_boolean("promisc")
+    txqlen, allmulti = args.optional_integer("txQLen"), args.optional_boolean("allmulti")
+    mtu = args.optional_integer("mtu")
+    if mtu is None:
+        mtu = section.integer("mtu")
+    if mtu < 0:
+        raise section.wrong("mtu", f"{mtu} is negative")
+    return Tuning(
+        tuple(sysctls.items()),
+        mac,
+        section.boolean("promisc") if promiscuous is None else promiscuous,
+        mtu,
+        section.optional_integer("txQLen", unsigned=True) if txqlen is None else txqlen,
+        section.optional_boolean("allmulti") if allmulti is None else allmulti,
+        section.string("dataDir") or DEFAULT_DATA_DIR,
+    )
+
+
+def _strings(section: Section, key: str) -> dict[str, str]:
+    values = section.section_or_empty(key)
+    return {name: values.string(name) for name in values.raw}
+
+
+def refuse_duplicates(stdin: bytes) -> None:
+    """CniError when the top-level `sysctl` object names a key twice; a decoded dict cannot tell any more."""
+    top = jsontext.loads(stdin, pairs_hook=tuple)
+    for name, value in top:
+        if name.lower() == "sysctl" and isinstance(value, tuple):
+            keys = [key for key, _ in value]
+            if len(keys) != len(set(keys)):
+                raise CniError("duplicated sysctl keys are not allowed")
+
+
+def sysctl_path(key: str, ifname: str) -> str:
+    """The path below /proc/sys; CniError unless it is one of net's, after `..` is resolved."""
+    converted = key.replace(".", "/").replace("IFNAME", ifname, 1)
+    path = os.path.normpath("/proc/sys/" + converted)
+    if not path.startswith("/proc/sys/net/"):
+        raise CniError(f'invalid net sysctl key: "{converted}"')
+    return path.removeprefix("/proc/sys/")
+
+
+def refuse_unlisted(sysctls: Sequence[tuple[str, Any]], allowlist: str) -> None:
+    """CniError for a key that no line of the operator's list (regular expressions, one a line) matches."""
+    import re  # only hosts that have such a list pay for it
+
+    patterns = [line.strip() for line in allowlist.splitlines() if line.strip()]
+    for key, _ in sysctls:
+        try:
+            allowed = any(re.search(pattern, key) for pattern in patterns)
+        except re.error as error:
+            raise CniError(f"allowlist of sysctls: bad regular expression: {error}") from None
+        if not allowed:
+            raise CniError(
+                f"Sysctl {key} is not allowed. Only the following sysctls are allowed: [{' '.join(patterns)}]"
+            )

@@ -1,0 +1,147 @@
+"""tuning: sysctls and attributes of an interface another plugin made (contract 2.8)."""
+
+from __future__ import annotations
+
+from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, Link, format_mac, parse_mac
+from pycni.plan import ops
+from pycni.skeleton import Context, Plugin
+from pycni.spec.errors import CniError
+from pycni.spec.result import Result
+from pycni_plugins.tuning import backup
+from pycni_plugins.tuning.config import Tuning, parse, refuse_duplicates, refuse_unlisted, sysctl_path
+
+_MISSING = "Required prevResult missing"
+
+
+def plan(tuning: Tuning, ifname: str) -> list[ops.Operation]:
+    """Sysctls, then the link's attributes; pure.  CniError for a sysctl that is not the network's."""
+    wanted: list[ops.Operation] = [
+        ops.Sysctl(ops.CONTAINER, sysctl_path(key, ifname), value, required=True) for key, value in tuning.sysctls
+    ]
+    if tuning.changes_link:
+        wanted.append(
+            ops.SetLink(
+                ops.CONTAINER,
+                ifname,
+                mac=parse_mac(tuning.mac) if tuning.mac else None,
+                mtu=tuning.mtu or None,
+                promiscuous=True if tuning.promiscuous else None,
+                allmulti=tuning.allmulti,
+                txqlen=tuning.txqlen,
+            )
+        )
+    return wanted
+
+
+def _parse(context: Context) -> Tuning:
+    return parse(context.config, context.request.arguments)
+
+
+def _previous(context: Context) -> Result:
+    previous = context.config.prev_result()
+    if previous is None:
+        raise CniError(_MISSING)
+    return previous
+
+
+def add(context: Context) -> Result:
+    refuse_duplicates(context.request.stdin)
+    tuning = _parse(context)
+    if tuning.sysctls:
+        _honour_allowlist(context, tuning)
+    previous = _previous(context)
+    ifname = context.request.ifname
+    wanted = plan(tuning, ifname)
+    if tuning.changes_link:
+        link = context.container().link(ifname)
+        if link is None:
+            raise CniError(f'failed to get "{ifname}": Link not found')
+        run_dir, owner = context.host.settings.run_dir, context.owner
+        context.transaction.on_undo("backup file", lambda: backup.remove(tuning.data_dir, run_dir, owner))
+        backup.save(tuning.data_dir, run_dir, owner, backup.render(tuning, link))
+    context.container()
+    context.transaction.apply(wanted)
+    if not tuning.mac:
+        return previous
+    interfaces = tuple(
+        each.replace(mac=tuning.mac) if each.name == ifname else each for each in previous.interfaces
+    )
+    return previous.replace(interfaces=interfaces)
+
+
+def _honour_allowlist(context: Context, tuning: Tuning) -> None:
+    path = context.host.settings.tuning_allowlist
+    try:
+        with open(path, encoding="utf-8") as file:
+            allowlist = file.read()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CniError(f"failed to read {path}: {(error.strerror or '').lower()}") from None
+    refuse_unlisted(tuning.sysctls, allowlist)
+
+
+def delete(context: Context) -> None:
+    """Best effort: what a backup holds is restored; with the interface gone there is nothing left to restore."""
+    tuning = _parse(context)
+    run_dir, owner = context.host.settings.run_dir, context.owner
+    text = backup.load(tuning.data_dir, owner)
+    if text is None:
+        return
+    container = context.container_or_none()
+    link = container.link(owner.ifname) if container is not None else None
+    if container is not None and link is not None:
+        try:
+            context.transaction.apply([backup.parse(text, owner.ifname)])
+        except (CniError, ValueError) as error:
+            context.warn(f"tuning: could not restore {owner.ifname}: {error}")
+            return
+    backup.remove(tuning.data_dir, run_dir, owner)
+
+
+def check(context: Context) -> None:
+    refuse_duplicates(context.request.stdin)
+    tuning = _parse(context)
+    _previous(context)
+    container, ifname = context.container(), context.request.ifname
+    for key, value in tuning.sysctls:
+        path = sysctl_path(key, ifname)
+        try:
+            current = container.read_sysctl(path)
+        except OSError as error:
+            raise CniError(f"open /proc/sys/{path}: {(error.strerror or '').lower()}") from None
+        if current != value:
+            raise CniError(
+                f"Error: Tuning configured value of /proc/sys/{path} is {value}, current value is {current}"
+            )
+    link = container.link(ifname)
+    if link is None:
+        raise CniError(f"Cannot find container link {ifname}")
+    _check_link(tuning, link)
+
+
+def _check_link(tuning: Tuning, link: Link) -> None:
+    promiscuous, allmulti = bool(link.flags & IFF_PROMISC), bool(link.flags & IFF_ALLMULTI)
+    for what, wanted, current, compared in (
+        ("Ethernet MAC", tuning.mac, format_mac(link.mac), bool(tuning.mac)),
+        ("link Promisc", tuning.promiscuous, promiscuous, True),
+        ("link MTU", tuning.mtu, link.mtu, bool(tuning.mtu)),
+        ("link all-multicast mode", tuning.allmulti, allmulti, tuning.allmulti is not None),
+        ("link TxQLen", tuning.txqlen, link.txqlen, tuning.txqlen is not None),
+    ):
+        if compared and wanted != current:
+            raise CniError(f"Error: Tuning configured {what} of {link.name} is {wanted}, current value is {current}")
+
+
+def gc(context: Context) -> None:
+    _parse(context)
+    keep = context.config.valid_attachments()
+    backup.collect(context.host.settings.run_dir, context.config.name, keep)
+
+
+def status(context: Context) -> None:
+    """Nothing can be out of order but the configuration."""
+    _parse(context)
+
+
+PLUGIN = Plugin("tuning", add=add, check=check, delete=delete, gc=gc, status=status)

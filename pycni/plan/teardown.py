@@ -1,0 +1,72 @@
+"""Removing an attachment's interface, and going on after failures (contract 2.0.7)."""
+
+from __future__ import annotations
+
+from pycni.firewall.naming import attachment_hash
+from pycni.kernel.namespace import TRASH_GROUP
+from pycni.spec.address import Prefix
+from pycni.spec.errors import CniError, KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from pycni.skeleton import Context
+
+    T = TypeVar("T")
+
+
+class Failures:
+    """Collects the errors of a tear-down, so that one failing step does not keep the others from being tried."""
+
+    def __init__(self) -> None:
+        self.errors: list[CniError] = []
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        """The step's answer, None when it failed."""
+        try:
+            return step()
+        except CniError as error:
+            self.errors.append(error)
+        except OSError as error:
+            self.errors.append(CniError(str(error)))
+        return None
+
+    def raise_first(self) -> None:
+        """Raises the only error as it is, several as one that names them all."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            raise CniError("; ".join(str(error) for error in self.errors))
+
+
+def remove_interface(context: Context, host_name: str) -> tuple[Prefix, ...]:
+    """Removes the attachment's interface and returns the global addresses it had.
+
+    Destroying a link costs an RCU wait of 16 ms.  Where somebody can do that after the answer (the engine's reaper)
+    the link is retired instead: taken down, off its bridge, out of the way of its name, and marked for the reaper.
+    Without the container's namespace the host's end is found by its name, if it is this attachment's."""
+    container = context.container_or_none()
+    host = context.host.namespace
+    if container is None:
+        link = host.link(host_name)
+        if link is not None and link.alias.startswith(attachment_hash(context.owner)):
+            host.delete_link(link.index)
+        return ()
+    link = container.link(context.request.ifname)
+    if link is None:
+        return ()
+    addresses = tuple(
+        each.prefix
+        for each in container.addresses(link.index)
+        if not (each.prefix.address.is_link_local or each.prefix.address.is_loopback)
+    )
+    if context.host.deferring and link.kind == "veth" and host.retire(container, link):
+        context.host.defer(lambda: host.delete_group(TRASH_GROUP))
+        return addresses
+    try:
+        container.delete_link(link.index)
+    except KernelError as error:
+        raise CniError(f'failed to delete "{link.name}": {error.msg}') from None
+    return addresses

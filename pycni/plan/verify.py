@@ -1,0 +1,48 @@
+"""What CHECK asks of an interface (contract 2.0.6), shared by the plugins that make one."""
+
+from __future__ import annotations
+
+from pycni.spec.errors import CniError
+from pycni.spec.result import Interface, Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.kernel.model import Link
+    from pycni.kernel.api import NamespaceApi
+    from pycni.skeleton import Context
+
+
+def container_interface(context: Context, previous: Result) -> Interface:
+    """The entry of prevResult that is this attachment's; CniError when there is none in this namespace."""
+    named = [each for each in previous.interfaces if each.name == context.request.ifname]
+    found = next((each for each in reversed(named) if each.sandbox == context.request.netns), None)
+    if found is None:
+        sandbox = named[-1].sandbox if named else ""
+        raise CniError(f"Sandbox in prevResult {sandbox} doesn't match configured netns: {context.request.netns}")
+    return found
+
+
+def verify_addresses(container: NamespaceApi, link: Link, previous: Result) -> None:
+    """Every reported address is on the interface with its prefix length.  Unlike the reference, addresses of other
+    interfaces are left to those who made them, and an address need not have a route of its own (appendix A.6)."""
+    present = {each.prefix for each in container.addresses(link.index)}
+    for ip in previous.ips:
+        known = ip.interface is not None and 0 <= ip.interface < len(previous.interfaces)
+        if known and previous.interfaces[ip.interface or 0].name != link.name:
+            continue
+        if ip.address not in present:
+            raise CniError(f"Failed to match addr {ip.address} on interface {link.name}")
+
+
+def verify_routes(container: NamespaceApi, previous: Result) -> None:
+    """Every reported route exists, in its own table; a default route's gateway is not compared, as in the
+    reference."""
+    for wanted in previous.routes:
+        table = wanted.table if wanted.table is not None else 254
+        for each in container.routes(wanted.destination.family, table):
+            if each.destination.network != wanted.destination.network:
+                continue
+            if wanted.gateway is None or wanted.destination.length == 0 or each.gateway == wanted.gateway:
+                break
+        else:
+            raise CniError(f"Expected Route {wanted.destination} via {wanted.gateway} not found in routing table")
