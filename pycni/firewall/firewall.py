@@ -1,0 +1,159 @@
+"""The firewall of one network namespace: what plugins and the plan's executor call.
+
+Facts are recorded in the ledger before the kernel is changed and forgotten after, so whatever a crash left is found by
+the next DEL or GC.  One thread of one process changes a namespace's rules at a time (a lock file below `run_dir`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from _thread import allocate_lock
+
+from pycni.firewall.generation import NfTables
+from pycni.firewall.iptables import Iptables, unusable
+from pycni.firewall.iptables_backend import IptablesBackend
+from pycni.firewall.ledger import Entry, Ledger
+from pycni.spec.errors import CniError, FirewallError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
+    from types import TracebackType
+    from typing import Protocol
+
+    from pycni.firewall.facts import Fact, Owner
+    from pycni.kernel.namespace import Namespace
+
+    class Backend(Protocol):
+        """What a backend can do; the caller holds the namespace's lock."""
+
+        def status(self) -> None: ...
+        def install(self, entry: Entry) -> None: ...
+        def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> None: ...
+        def missing(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> list[str]: ...
+        def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]: ...
+
+
+IPTABLES = "iptables"
+NFTABLES = "nftables"
+
+
+class _Lock:
+    """Between threads by a lock, between processes by flock(2) on a file that stays."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._threads = allocate_lock()
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
+            if self._fd < 0:
+                os.makedirs(os.path.dirname(self._path), 0o755, exist_ok=True)
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError as error:
+            self._threads.release()
+            raise FirewallError(f"locking {self._path}: {error.strerror}") from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._threads.release()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Firewall:
+    """Thread-safe; keep one per namespace, because it remembers listings and owns a netlink socket."""
+
+    def __init__(self, namespace: Namespace, run_dir: str) -> None:
+        name = "-".join(map(str, namespace.identity))
+        self._ledger = Ledger(run_dir, name)
+        self._lock = _Lock(f"{run_dir}/firewall-{name}.lock")
+        self._nftables = NfTables(namespace)
+        iptables = Iptables(namespace, self._nftables)
+        self._backends: dict[str, Backend] = {IPTABLES: IptablesBackend(iptables, self._ledger)}
+
+    def close(self) -> None:
+        """Release the socket and the lock file; the object may be used again."""
+        self._nftables.close()
+        self._lock.close()
+
+    def choose(self, kind: str, requested: str) -> str:  # noqa: ARG002  # the same for every kind so far
+        """The backend's name for a plugin's `backend` key; "" is automatic: iptables where its programs are, else
+        nftables (contract 2.0.5, 4.1, 5.1)."""
+        if requested:
+            return requested
+        return NFTABLES if unusable(4) else IPTABLES
+
+    def status(self, backend: str) -> None:
+        """NotAvailable saying what is missing for this backend to work."""
+        with self._lock:
+            self._backends[backend].status()
+
+    def install(self, owner: Owner, kind: str, backend: str, facts: Iterable[Fact]) -> None:
+        """These facts hold for this owner, and no others of this kind; all of them or, with a FirewallError, none."""
+        facts = tuple(facts)
+        with self._lock:
+            old = self._ledger.get(owner, kind)
+            entry = Entry(owner, kind, backend, facts)
+            if old is not None and (old.stale or (old.facts, old.backend) != (facts, backend)):
+                entry = entry.replace(stale=old.facts + old.stale, stale_backend=old.backend)
+            self._ledger.put(entry)
+            try:
+                self._backends[backend].install(entry)
+            except CniError:
+                self._remove(owner, kind, (*facts, *entry.stale))
+                raise
+            if entry.stale:
+                for name in {entry.stale_backend, old.stale_backend if old else ""} & (
+                    self._backends.keys() - {backend}
+                ):
+                    self._backends[name].remove(owner, kind, entry.stale)
+                self._ledger.put(Entry(owner, kind, backend, facts))
+
+    def remove(self, owner: Owner, kind: str, fallback: Iterable[Fact] = ()) -> None:
+        """Nothing of this kind is left of this owner, whichever backend or implementation made it.  `fallback` are
+        the facts to assume where the ledger knows none."""
+        with self._lock:
+            self._remove(owner, kind, tuple(fallback))
+
+    def _remove(self, owner: Owner, kind: str, fallback: tuple[Fact, ...]) -> None:
+        entry = self._ledger.get(owner, kind)
+        facts = fallback if entry is None else entry.facts + entry.stale
+        problems = []
+        for backend in self._backends.values():
+            try:
+                backend.remove(owner, kind, facts)
+            except CniError as error:
+                problems.append(error.msg)
+        if problems:
+            raise FirewallError("\n".join(problems))
+        self._ledger.delete(owner, kind)
+
+    def missing(self, owner: Owner, kind: str, backend: str, facts: Iterable[Fact]) -> list[str]:
+        """What CHECK does not find, one text each; nothing is changed."""
+        with self._lock:
+            return self._backends[backend].missing(owner, kind, tuple(facts))
+
+    def collect(self, network: str, kind: str, keep: AbstractSet[tuple[str, str]]) -> list[str]:
+        """GC: remove everything of the network's attachments that are not in `keep`, (container id, interface) each;
+        what was removed."""
+        removed = []
+        with self._lock:
+            for entry in list(self._ledger.network(network, kind)):
+                owner = entry.owner
+                if owner.network == network and (owner.container_id, owner.ifname) not in keep:
+                    self._remove(owner, kind, ())
+                    removed.append(f'{kind} rules of container "{owner.container_id}" interface "{owner.ifname}"')
+            for backend in self._backends.values():
+                removed += backend.collect(network, kind, keep)
+        return removed

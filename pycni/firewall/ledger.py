@@ -1,0 +1,210 @@
+"""The record of who has which firewall facts: one small file per attachment and kind, written before the kernel is
+changed and removed after it, so that a crash in between leaves a name to clean up by.
+
+    <run_dir>/ledger/<namespace>/<h(network)>/<h(container id)>/<h(ifname)>.<kind>
+
+Rules live as long as the kernel's namespace, so does everything here (/run is emptied at boot, and a namespace's
+identity names its directory).  Names are hashed: any network name or container id is safe as a path.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import get_ident
+
+from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
+from pycni.firewall.naming import h16
+from pycni.record import Record
+from pycni.spec.address import Address, Prefix
+from pycni.spec.errors import FirewallError
+from pycni.spec.jsontext import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+VERSION = 1
+
+
+class Entry(Record):
+    """What one attachment has.  `stale` are facts of an earlier ADD that a later one was replacing when it was cut
+    short; they are removed with the others.  `backend` is where the facts are, `stale_backend` where the stale ones."""
+
+    owner: Owner
+    kind: str
+    backend: str
+    facts: tuple[Fact, ...]
+    stale: tuple[Fact, ...] = ()
+    stale_backend: str = ""
+
+
+def encode_fact(fact: Fact) -> dict[str, Any]:
+    """A fact as a JSON object; `fact` tells which it is."""
+    if isinstance(fact, Masquerade):
+        return {"fact": "masquerade", "addresses": [str(prefix) for prefix in fact.addresses]}
+    if isinstance(fact, Admit):
+        addresses = [str(address) for address in fact.addresses]
+        return {"fact": "admit", "addresses": addresses, "admin_chain": fact.admin_chain}
+    if isinstance(fact, Isolate):
+        return {"fact": "isolate", "bridge": fact.bridge, "policy": fact.policy, "family": fact.family}
+    return {
+        "fact": "publish",
+        "target": str(fact.target),
+        "mappings": [
+            [m.protocol, m.host_port, m.container_port, "" if m.host_address is None else str(m.host_address)]
+            for m in fact.mappings
+        ],
+        "snat": fact.snat,
+        "masq_all": fact.masq_all,
+        "mark_bit": fact.mark_bit,
+        "external_mark_chain": fact.external_mark_chain,
+        "conditions": list(fact.conditions),
+    }
+
+
+def decode_fact(data: dict[str, Any]) -> Fact:
+    """The reverse of `encode_fact`; KeyError or ValueError for anything else."""
+    name = data["fact"]
+    if name == "masquerade":
+        return Masquerade(tuple([Prefix.parse(text) for text in data["addresses"]]))
+    if name == "admit":
+        return Admit(tuple([Address.parse(text) for text in data["addresses"]]), data["admin_chain"])
+    if name == "isolate":
+        return Isolate(data["bridge"], data["policy"], data["family"])
+    if name != "publish":
+        raise ValueError(f"unknown fact {name}")
+    mappings = [
+        Mapping(protocol, host_port, container_port, Address.parse(address) if address else None)
+        for protocol, host_port, container_port, address in data["mappings"]
+    ]
+    return Publish(
+        Prefix.parse(data["target"]),
+        tuple(mappings),
+        data["snat"],
+        data["masq_all"],
+        data["mark_bit"],
+        data["external_mark_chain"],
+        tuple(data["conditions"]),
+    )
+
+
+def encode(entry: Entry) -> str:
+    """One file's text."""
+    owner = entry.owner
+    return dumps(
+        {
+            "version": VERSION,
+            "owner": {"network": owner.network, "container_id": owner.container_id, "ifname": owner.ifname},
+            "kind": entry.kind,
+            "backend": entry.backend,
+            "facts": [encode_fact(fact) for fact in entry.facts],
+            "stale": [encode_fact(fact) for fact in entry.stale],
+            "stale_backend": entry.stale_backend,
+        }
+    )
+
+
+def decode(text: bytes | str) -> Entry:
+    """The reverse of `encode`; ValueError, KeyError or TypeError for anything else."""
+    data = loads(text)
+    if data["version"] != VERSION:
+        raise ValueError(f"ledger entry of version {data['version']}")
+    owner = Owner(**data["owner"])
+    facts = tuple([decode_fact(fact) for fact in data["facts"]])
+    stale = tuple([decode_fact(fact) for fact in data["stale"]])
+    return Entry(owner, data["kind"], data["backend"], facts, stale, data["stale_backend"])
+
+
+class Ledger:
+    """The entries of one network namespace; `namespace` is any text that identifies it."""
+
+    def __init__(self, run_dir: str, namespace: str) -> None:
+        self.directory = f"{run_dir}/ledger/{namespace}"
+
+    def _container(self, owner: Owner) -> str:
+        return f"{self.directory}/{h16(owner.network)}/{h16(owner.container_id)}"
+
+    def _path(self, owner: Owner, kind: str) -> str:
+        return f"{self._container(owner)}/{h16(owner.ifname)}.{kind}"
+
+    def get(self, owner: Owner, kind: str) -> Entry | None:
+        """The attachment's entry, None when there is none or it is not readable as one."""
+        return _read(self._path(owner, kind))
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry atomically; FirewallError when that is impossible."""
+        path = self._path(entry.owner, entry.kind)
+        draft = f"{path}.{os.getpid()}.{get_ident()}~"
+        try:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            with open(draft, "w", encoding="utf-8") as file:
+                file.write(encode(entry))
+            os.rename(draft, path)
+        except OSError as error:
+            raise FirewallError(f"writing firewall ledger {path}: {error.strerror}") from None
+
+    def delete(self, owner: Owner, kind: str) -> None:
+        """No entry, and no empty directory of the container or network."""
+        try:
+            os.unlink(self._path(owner, kind))
+        except FileNotFoundError:
+            return
+        container = self._container(owner)
+        try:
+            os.rmdir(container)
+            os.rmdir(os.path.dirname(container))
+        except OSError:
+            return  # others are in it
+
+    def network(self, network: str, kind: str) -> Iterator[Entry]:
+        """The entries of one network."""
+        return self._below(h16(network), kind)
+
+    def siblings(self, owner: Owner, kind: str) -> list[Entry]:
+        """The entries of the same container on the same network, its other interfaces."""
+        found = self._in(self._container(owner), kind)
+        return [entry for entry in found if entry.owner.ifname != owner.ifname]
+
+    def others(self, owner: Owner, kind: str) -> Iterator[Entry]:
+        """Every entry of this kind except the owner's; those of its own network, the likeliest, first."""
+        first = h16(owner.network)
+        for name in [first, *(name for name in _names(self.directory) if name != first)]:
+            for entry in self._below(name, kind):
+                if entry.owner != owner:
+                    yield entry
+
+    def all(self) -> Iterator[Entry]:
+        """Every entry of every kind."""
+        for name in _names(self.directory):
+            yield from self._below(name, "")
+
+    def _below(self, network: str, kind: str) -> Iterator[Entry]:
+        directory = f"{self.directory}/{network}"
+        for container in _names(directory):
+            yield from self._in(f"{directory}/{container}", kind)
+
+    def _in(self, container: str, kind: str) -> Iterator[Entry]:
+        for name in _names(container):
+            if name.endswith("~") or (kind and not name.endswith(f".{kind}")):
+                continue
+            entry = _read(f"{container}/{name}")
+            if entry is not None:
+                yield entry
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read(path: str) -> Entry | None:
+    try:
+        with open(path, "rb") as file:
+            return decode(file.read())
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return None  # of another version or damaged: rules are still found by the owner's names and comments
