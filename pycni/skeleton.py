@@ -6,6 +6,7 @@ and in a third-party plugin built on this library.  It may not know any plugin.
 
 from __future__ import annotations
 
+from pycni.execute import Completed, execute
 from pycni.firewall.facts import Owner
 from pycni.kernel.netns import NamespaceMissing
 from pycni.plan.transaction import Transaction
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pycni.spec.result import Result
 
     Handler = Callable[["Context"], None]
-    Loader = Callable[[str], "Plugin"]
+    Loader = Callable[[str], "Plugin | None"]
 
 
 class Plugin(Record):
@@ -50,17 +51,14 @@ class Answer(Record):
     stderr: bytes = b""
 
 
-def _now(work: Callable[[], None]) -> None:
-    work()
-
-
 class Host:
     """The machine an execution works on.
 
     `namespace` is the caller's network namespace ("host side"), `firewall` its firewall; `open_container` turns a
-    CNI_NETNS path into a namespace object (the engine uses the descriptor the launcher sent); `load` finds our plugins for
-    calls in place, None where there are none; `defer` takes work that may be done after the answer was sent, with
-    `deferring` saying whether somebody really does it later."""
+    CNI_NETNS path into a namespace object (the engine uses the descriptor the launcher sent); `load` gives our plugin
+    of a name for a call in place, None when it is not one of ours; `defer` takes work that may be done after the
+    answer was sent, on another object of the same namespace (one thread at a time uses one); equal work is done once.
+    `deferring` says whether somebody really does it later."""
 
     __slots__ = ("defer", "deferring", "firewall", "load", "namespace", "open_container", "settings")
 
@@ -71,15 +69,18 @@ class Host:
         open_container: Callable[[str], NamespaceApi],
         settings: Settings,
         load: Loader | None = None,
-        defer: Callable[[Callable[[], None]], None] | None = None,
+        defer: Callable[[Callable[[NamespaceApi], None]], None] | None = None,
     ) -> None:
         self.namespace = namespace
         self.firewall = firewall
         self.open_container = open_container
         self.settings = settings
         self.load = load
-        self.defer = defer or _now
+        self.defer = defer or self._now
         self.deferring = defer is not None
+
+    def _now(self, work: Callable[[NamespaceApi], None]) -> None:
+        work(self.namespace)
 
 
 class Context:
@@ -114,6 +115,29 @@ class Context:
             return self.container()
         except NamespaceMissing:
             return None
+
+    def delegate(self, plugin: str, command: str) -> Result | None:
+        """Another plugin serves `command` for the same request; the result of an ADD, else None (contract 1.13).
+
+        Ours are called in place, others executed in the caller's network namespace.  DelegateError carries a failed
+        plugin's own code and text; CniError when there is no such plugin in CNI_PATH."""
+        from pycni.invoke import Invoker
+
+        invoker = Invoker(self._pass_on, self._call_in_place, self._execute)
+        return invoker.delegate(command, plugin, self.request, self.config.version)
+
+    def _pass_on(self, stderr: bytes) -> None:
+        self.warn(stderr.decode("utf-8", "surrogateescape").removesuffix("\n"))
+
+    def _call_in_place(self, name: str, environment: Mapping[str, str], stdin: bytes) -> Completed | None:
+        plugin = self.host.load(name) if self.host.load is not None else None
+        if plugin is None:
+            return None
+        answer = serve(plugin, environment, lambda: stdin, self.host)
+        return Completed(f"exit status {answer.status}" if answer.status else "", answer.stdout, answer.stderr)
+
+    def _execute(self, path: str, environment: Mapping[str, str], stdin: bytes) -> Completed:
+        return execute(path, environment, stdin, self.host.namespace.entered)
 
     def warn(self, text: str) -> None:
         """A line for stderr; the call still succeeds."""

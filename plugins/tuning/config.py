@@ -32,9 +32,7 @@ class Tuning(Record):
 
     @property
     def changes_link(self) -> bool:
-        return bool(
-            self.mac or self.mtu or self.promiscuous or self.allmulti is not None or self.txqlen is not None
-        )
+        return bool(self.mac or self.mtu or self.promiscuous or self.allmulti is not None or self.txqlen is not None)
 
 
 def parse(config: Config, cni_args: str) -> Tuning:

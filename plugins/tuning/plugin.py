@@ -63,9 +63,7 @@ def add(context: Context) -> Result:
     context.transaction.apply(wanted)
     if not tuning.mac:
         return previous
-    interfaces = tuple(
-        each.replace(mac=tuning.mac) if each.name == ifname else each for each in previous.interfaces
-    )
+    interfaces = tuple(each.replace(mac=tuning.mac) if each.name == ifname else each for each in previous.interfaces)
     return previous.replace(interfaces=interfaces)
 
 
@@ -111,9 +109,7 @@ def check(context: Context) -> None:
         except OSError as error:
             raise CniError(f"open /proc/sys/{path}: {(error.strerror or '').lower()}") from None
         if current != value:
-            raise CniError(
-                f"Error: Tuning configured value of /proc/sys/{path} is {value}, current value is {current}"
-            )
+            raise CniError(f"Error: Tuning configured value of /proc/sys/{path} is {value}, current value is {current}")
     link = container.link(ifname)
     if link is None:
         raise CniError(f"Cannot find container link {ifname}")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from pycni.kernel.api import NamespaceApi
     from pycni.skeleton import Context
 
     T = TypeVar("T")
@@ -41,6 +42,11 @@ class Failures:
             raise CniError("; ".join(str(error) for error in self.errors))
 
 
+def empty_trash(namespace: NamespaceApi) -> None:
+    """Deletes the retired links of a namespace, all of them in one RCU wait."""
+    namespace.delete_group(TRASH_GROUP)
+
+
 def remove_interface(context: Context, host_name: str) -> tuple[Prefix, ...]:
     """Removes the attachment's interface and returns the global addresses it had.
 
@@ -63,7 +69,7 @@ def remove_interface(context: Context, host_name: str) -> tuple[Prefix, ...]:
         if not (each.prefix.address.is_link_local or each.prefix.address.is_loopback)
     )
     if context.host.deferring and link.kind == "veth" and host.retire(container, link):
-        context.host.defer(lambda: host.delete_group(TRASH_GROUP))
+        context.host.defer(empty_trash)
         return addresses
     try:
         container.delete_link(link.index)

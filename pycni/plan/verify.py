@@ -7,8 +7,8 @@ from pycni.spec.result import Interface, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pycni.kernel.model import Link
     from pycni.kernel.api import NamespaceApi
+    from pycni.kernel.model import Link
     from pycni.skeleton import Context
 
 

@@ -108,9 +108,7 @@ def _write(value: Any, parts: list[str], indent: int, sort_keys: bool, line: str
     elif isinstance(value, dict):
         keys = sorted(value) if sort_keys else list(value)
         colon = ": " if indent else ":"
-        _write_items(
-            "{}", [(quote(str(key)) + colon, value[key]) for key in keys], parts, indent, sort_keys, line
-        )
+        _write_items("{}", [(quote(str(key)) + colon, value[key]) for key in keys], parts, indent, sort_keys, line)
     elif isinstance(value, list | tuple):
         _write_items("[]", [("", item) for item in value], parts, indent, sort_keys, line)
     else:
