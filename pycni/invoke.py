@@ -18,6 +18,7 @@ from pycni.spec.section import Section
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from pycni.spec.request import Request
     from pycni.spec.result import Result
@@ -108,7 +109,7 @@ class Invoker:
         cniVersion, for a result that does not name its own."""
         environment = {**request.environment, "CNI_COMMAND": command}
         stdout = self.call(plugin, request.path, environment, request.stdin)
-        return parse_added(stdout, version) if command == "ADD" else None
+        return parse_result(read_result(stdout, version)) if command == "ADD" else None
 
 
 def plugin_error(completed: Completed) -> DelegateError:
@@ -130,10 +131,9 @@ def plugin_error(completed: Completed) -> DelegateError:
         return DelegateError(0, f"netplugin failed but error parsing its diagnostic message {said}: {error}")
 
 
-def parse_added(stdout: bytes, version: str) -> Result:
-    """An ADD's output as a result.  `null` is an empty one; without a version of its own it has the configuration's.
-
-    CniError when it is not a result."""
+def read_result(stdout: bytes, version: str) -> dict[str, Any]:
+    """An ADD's output as the object it is.  `null` is an empty one; without a version of its own it gets `version`,
+    the configuration's.  CniError when it is no object."""
     try:
         body = jsontext.loads(stdout)
     except ValueError as error:
@@ -142,9 +142,16 @@ def parse_added(stdout: bytes, version: str) -> Result:
         body = {}
     if not isinstance(body, dict):
         raise CniError("failed to unmarshal raw result: it is not a JSON object")
+    if not body.get("cniVersion"):
+        body["cniVersion"] = version or "0.1.0"
+    return body
+
+
+def parse_result(body: dict[str, Any]) -> Result:
+    """A result object, laid out as its cniVersion says; CniError when it is not one."""
     section = Section(body)
     try:
-        return result.parse(section, section.string("cniVersion") or version)
+        return result.parse(section, section.string("cniVersion"))
     except DecodingFailure as error:
         raise CniError(error.msg) from None
 
