@@ -30,9 +30,10 @@ class Pod:
             "log_path": f"{name}.log",
             "linux": {},
         }
-        container = self.crictl("create", "--no-pull", self.id, self.crictl.file(name, spec), self.crictl.sandboxes[self.id])
-        self.crictl("start", container.strip())
-        return container.strip()
+        path = self.crictl.file(name, spec)
+        container = self.crictl("create", "--no-pull", self.id, path, self.crictl.sandboxes[self.id]).strip()
+        self.crictl("start", container)
+        return container
 
 
 class Crictl:

@@ -1,8 +1,8 @@
-"""A disposable "host": own network, mounts, processes and cgroups, so real clients can be let loose and leave nothing.
+"""A disposable "host": own network, mounts, processes and cgroups, where real clients are let loose and leave nothing.
 
-The network namespace is the host: its firewall, its bridges, an uplink called eth0 with a neighbour behind it. /etc, /opt
-and /var/lib are overlays, /run is new. What happens inside host.sh is told there; this module starts it, runs commands in
-it and removes what outlives it.
+The network namespace is the host: its firewall, its bridges, an uplink called eth0 with a neighbour behind it. /etc,
+/opt and /var/lib are overlays, /run is new. What happens inside host.sh is told there; this module starts it, runs
+commands in it and removes what outlives it.
 """
 
 import contextlib
@@ -44,9 +44,14 @@ class Service:
     def __init__(self, name: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.name, self.process, self.log = name, process, log
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
     def alive(self) -> None:
         """Fail with the end of the log when the daemon has ended."""
-        if self.process.poll() is not None:
+        if not self.running:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
             raise AssertionError(f"{self.name} ended with status {self.process.returncode}:\n{tail}")
 
@@ -131,6 +136,7 @@ class Host:
 @contextlib.contextmanager
 def disposable_host() -> Iterator[Host]:
     """Start a host, and remove all of it at the end, however the tests went."""
+    _sweep()
     name = f"pycni-ring-{os.getpid()}-{next(_numbers)}"
     scratch = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     # Its standard input is its life line: closed by us at the end, and by the kernel should this process be killed.
@@ -163,6 +169,15 @@ def disposable_host() -> Iterator[Host]:
             for service in host.services:
                 service.process.wait(15)
             _remove_cgroups(name)
+            shutil.rmtree(scratch)
+
+
+def _sweep() -> None:
+    """Remove the files of test runs that were killed; their hosts ended with them."""
+    for scratch in Path(tempfile.gettempdir()).glob("pycni-ring-*-*-*"):
+        pid, number = scratch.name.split("-")[2:4]
+        if not Path(f"/proc/{pid}").exists():
+            _remove_cgroups(f"pycni-ring-{pid}-{number}")
             shutil.rmtree(scratch)
 
 

@@ -2,8 +2,8 @@
 
     python tests/clients/image.py OUT.tar
 
-The archive is an OCI layout and a docker archive at once, so ctr, nerdctl, docker and podman all load it, under the name
-docker.io/local/busybox:test. The same busybox gives the same bytes. Needs only the standard library.
+The archive is an OCI layout and a docker archive at once, so ctr, nerdctl, docker and podman all load it, under the
+name docker.io/local/busybox:test. The same busybox gives the same bytes. Needs only the standard library.
 """
 
 import gzip
@@ -20,7 +20,22 @@ __all__ = ["IMAGE", "write_image"]
 IMAGE = "docker.io/local/busybox:test"
 BUSYBOX = "/bin/busybox"
 
-DIRECTORIES = ("bin", "sbin", "usr", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "tmp", "root", "run", "var", "www")
+DIRECTORIES = (
+    "bin",
+    "dev",
+    "etc",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/bin",
+    "usr/sbin",
+    "var",
+    "www",
+)
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",

@@ -50,10 +50,13 @@ def pings(run: Runs, address: str) -> bool:
     return True
 
 
-def addresses(run: Runs, device: str = "eth0", family: int = 4) -> list[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+
+def addresses(run: Runs, device: str = "eth0", family: int = 4) -> list[Interface]:
     """The global addresses of a device, as busybox's ip shows them in a container."""
-    words = [line.split() for line in run("ip", f"-{family}", "address", "show", "dev", device).splitlines()]
-    return [ipaddress.ip_interface(line[1]) for line in words if line and line[0] in ("inet", "inet6") and "global" in line]
+    lines = [line.split() for line in run("ip", f"-{family}", "address", "show", "dev", device).splitlines()]
+    return [ipaddress.ip_interface(words[1]) for words in lines if words[0].startswith("inet") and "global" in words]
 
 
 def mac(run: Runs, device: str = "eth0") -> str:

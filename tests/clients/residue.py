@@ -16,8 +16,8 @@ VOLATILE = re.compile(r"\[\d+:\d+\]|^#.*$", re.MULTILINE)
 # Tables through which iptables itself works; iptables-save shows them better.
 IPTABLES = {(family, table) for family in ("ip", "ip6") for table in ("filter", "nat", "mangle", "raw", "security")}
 
-# The reference's bridge finds its masquerade chain by the container's addresses, which it no longer knows when DEL comes
-# with an empty netns, as all clients of the containerd family send it; nerdctl removes the IPv4 part of it by itself.
+# The reference's bridge finds its masquerade chain by the container's addresses, which it no longer knows when DEL
+# comes with an empty netns, as containerd's clients send it; nerdctl removes the IPv4 part of it by itself.
 REFERENCE_LEAK = re.compile(r"CNI-[0-9a-f]{24}")
 
 
@@ -80,7 +80,8 @@ def _nftables(host: Host) -> Iterator[str]:
         body.pop("comment", None)
         yield f"nft {kind} {json.dumps(_uncounted(body), sort_keys=True)}"
         for element in elements:
-            yield f"nft element of {body['family']} {name} {body['name']}: {json.dumps(_uncounted(element), sort_keys=True)}"
+            text = json.dumps(_uncounted(element), sort_keys=True)
+            yield f"nft element of {body['family']} {name} {body['name']}: {text}"
 
 
 def _uncounted(value: Any) -> Any:

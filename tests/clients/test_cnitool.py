@@ -40,7 +40,7 @@ class Cnitool:
 def cnitool(host: Host) -> Iterator[Cnitool]:
     """A fresh namespace, and a list of spec version 1.1.0, which has GC and STATUS."""
     write_list(host, DIRECTORY, "tool", network_list("tool", SUBNET, version="1.1.0"))
-    # cnitool's container id is a hash of this path: one that comes again would meet what the reference left of the last.
+    # cnitool's container id is a hash of this path: one that comes again would meet what the reference left behind.
     name = f"tool-{next(_numbers)}"
     host.run("ip", "netns", "add", name)
     tool = Cnitool(host, name)
@@ -80,7 +80,7 @@ def test_status(cnitool: Cnitool) -> None:
     cnitool("status")
 
 
-def test_gc(cnitool: Cnitool, host: Host, plugin_set: str) -> None:
+def test_gc(cnitool: Cnitool, host: Host) -> None:
     """cnitool names no attachment as valid, so GC takes the lease and the cached result of this one."""
     cnitool("add")
     assert host.run("ls", "/var/lib/cni/networks/tool").count("10.91.0.") == 1

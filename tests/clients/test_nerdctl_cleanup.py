@@ -1,6 +1,5 @@
 """After `rm` nothing is left: no link, no rule, no lease, no cached result."""
 
-
 import pytest
 
 from .host import CommandFailed, Host

@@ -1,6 +1,7 @@
 """nerdctl's networks as a user sees them: addresses, gateways, peers, ways out and walls between."""
 
 import ipaddress
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -87,7 +88,8 @@ def test_two_networks_in_one_container(nerdctl: Nerdctl) -> None:
 
 def test_icc_false_isolates_the_containers_of_one_network(nerdctl: Nerdctl) -> None:
     """nerdctl asks for isolation only of a firewall plugin whose about text says 1.7.1 or newer."""
-    network = nerdctl.network("lonely", "--subnet", "10.27.0.0/24", "--opt", "com.docker.network.bridge.enable_icc=false")
+    no_icc = "com.docker.network.bridge.enable_icc=false"
+    network = nerdctl.network("lonely", "--subnet", "10.27.0.0/24", "--opt", no_icc)
     assert "isolated" in nerdctl.host.file(f"/etc/cni/net.d/default/nerdctl-{network}.conflist").read_text()
     left, right = nerdctl.serve("left", "--net", network), nerdctl.serve("right", "--net", network)
     address = str(addresses(right.run)[0].ip)
@@ -114,6 +116,17 @@ def test_a_static_ipv6_address(nerdctl: Nerdctl) -> None:
     container = nerdctl.serve("web", "--net", network, "--ip6", "fd00:29::77")
     assert addresses(container.run, family=6) == [ipaddress.ip_interface("fd00:29::77/64")]
     assert fetch(nerdctl.host.run, "fd00:29::77") == "web"
+
+
+def test_containers_started_at_once_get_different_addresses(nerdctl: Nerdctl, host: Host) -> None:
+    """Several clients at a time, as compose and kubelets do it."""
+    network = nerdctl.network("crowd", "--subnet", "10.31.0.0/24")
+    names = [f"crowd-{number}" for number in range(6)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        containers = list(pool.map(lambda name: nerdctl.serve(name, "--net", network), names))
+    found = {str(addresses(container.run)[0].ip): container.name for container in containers}
+    assert len(found) == len(names)
+    assert {address: fetch(host.run, address) for address in found} == found
 
 
 def test_stop_and_start(nerdctl: Nerdctl, host: Host) -> None:

@@ -1,7 +1,5 @@
 """nerdctl's published ports, from every side they can be reached from."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from .host import LAN, LAN6, UPLINK6, Host
@@ -10,12 +8,11 @@ from .probes import addresses, echoes, fetch, refused, udp_echo
 
 
 @pytest.fixture(scope="module")
-def web(module_nerdctl: Nerdctl) -> Iterator[Container]:
+def web(module_nerdctl: Nerdctl) -> Container:
     """One server for the module: a port on all addresses, one on loopback only, and one of UDP."""
     network = module_nerdctl.network("ports", "--subnet", "10.40.0.0/24")
-    yield module_nerdctl.serve(
-        "web", "--net", network, "-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "8053:53/udp", "-p", "9000-9001:80-81"
-    )
+    ports = ("-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "8053:53/udp", "-p", "9000-9001:80-81")
+    return module_nerdctl.serve("web", "--net", network, *ports)
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +21,25 @@ def peer(module_nerdctl: Nerdctl, web: Container) -> Container:
     return module_nerdctl.serve("peer", "--net", web.nerdctl.networks[-1])
 
 
-def test_from_the_host(web: Container, host: Host) -> None:
+@pytest.mark.usefixtures("web")
+def test_from_the_host(host: Host) -> None:
     """By the host's address on its uplink."""
     assert fetch(host.run, LAN, 8080) == "web"
 
 
-def test_from_loopback(web: Container, host: Host) -> None:
+@pytest.mark.usefixtures("web")
+def test_from_loopback(host: Host) -> None:
     """By 127.0.0.1, which needs route_localnet and a masquerade."""
     assert fetch(host.run, "127.0.0.1", 8080) == "web"
 
 
-def test_from_the_neighbour(web: Container, host: Host) -> None:
+@pytest.mark.usefixtures("web")
+def test_from_the_neighbour(host: Host) -> None:
     """From another machine on the uplink."""
     assert fetch(host.neighbour, LAN, 8080) == "web"
 
 
-def test_from_a_container_on_the_same_network(web: Container, peer: Container) -> None:
+def test_from_a_container_on_the_same_network(peer: Container) -> None:
     """By the host's address and by the gateway's: the answer has to come back the way the question went."""
     assert fetch(peer.run, LAN, 8080) == "web"
     assert fetch(peer.run, "10.40.0.1", 8080) == "web"
@@ -56,19 +56,21 @@ def test_from_the_container_itself(web: Container) -> None:
     assert fetch(web.run, LAN, 8080) == "web"
 
 
-def test_a_port_on_loopback_is_only_there(web: Container, host: Host) -> None:
+@pytest.mark.usefixtures("web")
+def test_a_port_on_loopback_is_only_there(host: Host) -> None:
     """The host address of a mapping is kept to."""
     assert fetch(host.run, "127.0.0.1", 8081) == "web"
     assert refused(host.neighbour, LAN, 8081)
     assert refused(host.run, LAN, 8081)
 
 
-def test_a_range_of_ports(web: Container, host: Host) -> None:
+@pytest.mark.usefixtures("web")
+def test_a_range_of_ports(host: Host) -> None:
     """nerdctl sends one mapping for each port of a range."""
     assert fetch(host.neighbour, LAN, 9000) == "web"
 
 
-def test_udp(web: Container, host: Host, peer: Container) -> None:
+def test_udp(web: Container, host: Host) -> None:
     """Datagrams from the neighbour and from the host, answered from the address they were sent to."""
     with udp_echo(host, web.pid, 53, "web"):
         assert echoes(host.neighbour, LAN, 8053) == "web ping"

@@ -1,0 +1,60 @@
+"""Our own commands inside the disposable host: installing the plugins, the engine, and pynet."""
+
+import socket
+import sys
+from pathlib import Path
+
+from .host import Host, Service
+from .polling import wait_until
+
+__all__ = ["engine_accepts", "install_ours", "pynet", "start_engine", "stop_engine"]
+
+ENGINE = "pynetd"
+SOCKET = "/run/pynet/cni.sock"
+
+
+def pynet(host: Host, *arguments: str) -> str:
+    """Run pynet of the environment this test run itself uses."""
+    return host.run(_command("pynet"), *arguments)
+
+
+def install_ours(host: Host, directory: str) -> None:
+    """Install the plugins and start the engine, as a user without systemd would."""
+    pynet(host, "install", "--dest", directory)
+    start_engine(host)
+
+
+def start_engine(host: Host) -> Service:
+    """Start pynetd in the foreground and wait until it serves."""
+    engine = host.service(ENGINE, _command("pynetd"))
+
+    def serves() -> bool:
+        engine.alive()
+        return engine_accepts(host)
+
+    wait_until(serves, f"pynetd to accept on {SOCKET}")
+    return engine
+
+
+def stop_engine(host: Host) -> None:
+    """Kill pynetd with SIGKILL: whatever it was doing stays half done."""
+    (engine,) = (service for service in host.services if service.name == ENGINE and service.running)
+    engine.stop()
+    wait_until(lambda: not engine_accepts(host), "pynetd to be gone")
+
+
+def engine_accepts(host: Host) -> bool:
+    """Tell whether someone listens on the engine's socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(host.file(SOCKET)))
+        except OSError:
+            return False
+    return True
+
+
+def _command(name: str) -> str:
+    command = Path(sys.executable).parent / name
+    if not command.exists():
+        raise AssertionError(f"no {name} beside {sys.executable}: install this project there (pip install -e .)")
+    return str(command)
