@@ -1,0 +1,3 @@
+"""The companion daemon and the command line."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,29 @@
+"""Our plugins, by the names runtimes know them by.  A plugin's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from pycni.spec.errors import CniError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.skeleton import Plugin
+
+NAMES = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning")
+
+
+class UnknownPlugin(CniError):
+    """This installation has no plugin of that name."""
+
+
+def load(name: str) -> Plugin:
+    """The plugin called `name`; UnknownPlugin for any other than those in NAMES."""
+    if name not in NAMES:
+        raise UnknownPlugin(f'no plugin is called "{name}"')
+    module = f"pycni_plugins.{name.replace('-', '_')}.plugin"
+    plugin: Plugin = __import__(module, fromlist=("PLUGIN",)).PLUGIN
+    return plugin
+
+
+def find(name: str) -> Plugin | None:
+    """The plugin called `name` for a call in place, None when it is somebody else's and has to be executed."""
+    return load(name) if name in NAMES else None

@@ -1,0 +1,97 @@
+"""Serving one plugin call: whose it is, in which namespace, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netd.engine import protocol
+from netd.engine.connection import Peer
+from netd.engine.counters import CRASHED, FAILED, NOT_MINE, SUCCEEDED, Counters
+from netd.engine.places import Place, Places, is_network_namespace
+from netd.engine.protocol import Call, ProtocolError
+from netd.engine.reaper import Reaper
+from netd.engine.surroundings import Surroundings, depends_on_directory
+from pycni.kernel.namespace import Namespace
+from pycni.plan.teardown import empty_trash
+from pycni.settings import Settings
+from pycni.skeleton import Answer, Host, Loader
+from pycni_plugins.execution import crashed, execute
+
+
+class Calls:
+    """Everything calls share.  `load` finds plugins by name; tests bring their own."""
+
+    def __init__(
+        self, settings: Settings, places: Places, reaper: Reaper, log: Callable[[str], None], load: Loader
+    ) -> None:
+        self.counters = Counters()
+        self._settings = settings
+        self._places = places
+        self._reaper = reaper
+        self._log = log
+        self._load = load
+        self._surroundings = Surroundings()
+
+    def serve(self, body: bytes, descriptors: tuple[int, ...], peer: Peer) -> bytes:
+        """The frame to answer with.  ProtocolError when the body is malformed."""
+        call = protocol.decode_call(body)
+        if not descriptors:
+            raise ProtocolError("call without the caller's network namespace")
+        if not self._is_ours(call, descriptors[0], peer):
+            self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), NOT_MINE)
+            return protocol.frame(protocol.NOT_MINE)
+        try:
+            place, new = self._places.enter(descriptors[0])
+        except OSError as error:  # out of descriptors; nothing was done, so the caller can do it
+            self._log(f"keeping a caller's namespace: {error.strerror}")
+            return protocol.frame(protocol.NOT_MINE)
+        try:
+            if new:  # an engine that died here may have left retired links
+                self._reaper.defer(place, empty_trash)
+            answer = self._execute(call, place, descriptors[1] if len(descriptors) > 1 else None)
+        finally:
+            self._places.leave(place)
+            if self._places.is_foreign(place):
+                self._reaper.look_again()
+        return protocol.frame(
+            protocol.ANSWER,
+            protocol.encode_answer(protocol.Answer(answer.status, answer.stdout, answer.stderr)),
+        )
+
+    def _is_ours(self, call: Call, netns: int, peer: Peer) -> bool:
+        return (
+            self._surroundings.shared_with(peer.pid)
+            and not depends_on_directory(call.environment)
+            and is_network_namespace(netns)
+        )
+
+    def _execute(self, call: Call, place: Place, container: int | None) -> Answer:
+        netns = call.environment.get("CNI_NETNS", "")
+
+        def open_container(path: str) -> Namespace:
+            # a path like /proc/self/ns/net means the caller's; what is no namespace gets the contract's error text
+            if container is not None and path == netns and is_network_namespace(container):
+                return Namespace(container)
+            return Namespace.open(path)
+
+        namespace = self._places.borrow(place)
+        outcome = CRASHED
+        try:
+            host = Host(
+                namespace,
+                place.firewall,
+                open_container,
+                self._settings,
+                self._load,
+                lambda work: self._reaper.defer(place, work),
+            )
+            answer = execute(call.plugin, call.environment, lambda: call.stdin, host)
+            outcome = FAILED if answer.status else SUCCEEDED
+        except Exception as error:  # a defect in one plugin must not take the others' worker
+            answer = crashed(call.plugin, error)
+            self._log(answer.stderr.decode())
+            answer = answer.replace(stderr=b"")
+        finally:
+            self._places.give_back(place, namespace)
+            self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), outcome)
+        return answer

@@ -1,0 +1,174 @@
+"""The engine: worker threads that accept launchers' calls on one socket, and a reaper.
+
+Workers block in accept(2) and everybody else on a lock, so an idle engine never wakes up.  Each connection is one
+request and its answer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from _socket import SHUT_RDWR, socket
+from threading import Condition, Thread, stack_size
+
+from netd import VERSION
+from netd.engine import protocol
+from netd.engine.calls import Calls
+from netd.engine.connection import Peer, Request, peer_of, receive, send
+from netd.engine.listener import Listener
+from netd.engine.places import Places
+from netd.engine.protocol import ProtocolError
+from netd.engine.reaper import Reaper
+from pycni.plan.teardown import empty_trash
+from pycni.settings import REFERENCE_VERSION, Settings
+from pycni.skeleton import Loader
+from pycni.spec import jsontext
+from pycni_plugins import find
+
+WORKERS = 4
+"""4 to 8 serve best; with 20 they mostly wait for the interpreter's and the kernel's big locks."""
+
+SYNC_SECONDS = 30.0
+
+_STACK = 1 << 20
+_NO_DESCRIPTORS_SECONDS = 0.1
+
+
+def log(text: str) -> None:
+    """A line, or several, to whoever keeps our standard error."""
+    os.write(2, "".join(f"pynetd: {line}\n" for line in text.splitlines()).encode("utf-8", "replace"))
+
+
+class Engine:
+    """One engine on one listening socket.  `load` finds plugins by name."""
+
+    def __init__(self, listener: Listener, settings: Settings, workers: int = WORKERS, load: Loader = find) -> None:
+        self._listener = listener
+        self._places = Places(settings.run_dir)
+        self._reaper = Reaper(self._places, log)
+        self._calls = Calls(settings, self._places, self._reaper, log, load)
+        self._since = time.time()
+        self._busy = 0
+        self._stopping = False
+        self._changed = Condition()
+        self._uids = {0, os.geteuid()}
+        before = stack_size(_STACK)
+        self._workers = [Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(workers)]
+        self._start()
+        stack_size(before)
+
+    def _start(self) -> None:
+        self._reaper.start()
+        # what the last engine retired and did not live to delete
+        self._reaper.defer(self._places.own, empty_trash)
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """Finishes the calls that run, and what they deferred; callers that wait turn to the in-process path, or to
+        the next engine when the socket is systemd's."""
+        with self._changed:
+            self._stopping = True
+            while self._busy:
+                self._changed.wait()
+        if self._listener.owned:
+            self._listener.socket.shutdown(SHUT_RDWR)  # ends accept(2) in the workers
+            for worker in self._workers:
+                worker.join()
+        # systemd's socket must stay usable, so workers in accept(2) on it end with the process
+        self._reaper.stop()
+        self._listener.close()
+
+    def status(self) -> dict[str, object]:
+        """What `pynet status` shows; times are unix seconds."""
+        return {
+            "version": VERSION,
+            "reference": REFERENCE_VERSION,
+            "protocol": protocol.VERSION,
+            "pid": os.getpid(),
+            "since": self._since,
+            "backend": self._places.own.firewall.choose("portmap", ""),
+            "sockets": [self._listener.path],
+            "workers": len(self._workers),
+            "busy": self._busy - 1,  # without the worker that asks
+            "deferred": self._reaper.pending,
+            "foreign_namespaces": self._places.foreign,
+            "calls": self._calls.counters.listed(),
+        }
+
+    def _work(self) -> None:
+        while True:
+            try:
+                fd, _address = self._listener.socket._accept()  # type: ignore[attr-defined]
+            except OSError as error:
+                if self._stopping:
+                    return
+                log(f"accepting a call: {error.strerror}")
+                time.sleep(_NO_DESCRIPTORS_SECONDS)  # out of descriptors: others have to finish first
+                continue
+            connection = socket(fileno=fd)
+            try:
+                if not self._enter():
+                    return
+                try:
+                    self._converse(connection)
+                finally:
+                    self._leave()
+            except Exception as error:  # whatever one caller provokes, the worker goes on for the others
+                self._report(error)
+            finally:
+                connection.close()
+
+    def _enter(self) -> bool:
+        with self._changed:
+            if self._stopping:
+                return False
+            self._busy += 1
+            return True
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._busy -= 1
+            if self._stopping:
+                self._changed.notify_all()
+
+    def _converse(self, connection: socket) -> None:
+        peer = peer_of(connection)
+        if peer.uid not in self._uids:
+            log(f"refused a caller with uid {peer.uid}")
+            return
+        try:
+            request = receive(connection)
+            if request is None:
+                return
+            try:
+                answer = self._answer(request, peer)
+            finally:
+                for fd in request.descriptors:
+                    os.close(fd)
+        except ProtocolError as error:
+            log(f"refused a request of process {peer.pid}: {error}")
+            answer = protocol.frame(protocol.NOT_MINE)
+        send(connection, answer)
+
+    def _answer(self, request: Request, peer: Peer) -> bytes:
+        if request.header.version != protocol.VERSION:
+            return protocol.frame(protocol.NOT_MINE)
+        kind = request.header.kind
+        if kind == protocol.CALL:
+            return self._calls.serve(request.body, request.descriptors, peer)
+        if kind == protocol.STATUS:
+            return protocol.frame(kind, jsontext.dumps(self.status()).encode())
+        if kind == protocol.SYNC:
+            if not self._reaper.wait(SYNC_SECONDS):
+                log(f"deferred work took longer than {SYNC_SECONDS:.0f} seconds")
+            return protocol.frame(kind)
+        raise ProtocolError(f"request of kind {kind}")
+
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            log(f"lost a caller: {error.strerror}")
+            return
+        from traceback import format_exception
+
+        log("".join(format_exception(error)))
