@@ -1,0 +1,130 @@
+"""Attaching a namespace that somebody else made to a network, and detaching it: `pynet connect` and `disconnect`.
+
+The plugins are run as any runtime runs them, so the attachment is in libcni's cache and other tools can undo it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+
+from netd.networks import directory
+from netd.networks.errors import InvalidRequest, NetworkError, NotFound
+from netd.networks.places import Places
+from netd.networks.ports import PublishedPort
+from netd.networks.usage import attachments
+from pycni.cache import Attachment, ResultCache
+from pycni.invoke import Invoker
+from pycni.kernel.namespace import Namespace
+from pycni.netlist import NetworkList, read_list
+from pycni.record import Record
+from pycni.runtime import Runtime
+from pycni.spec.errors import CniError
+from pycni.spec.result import Result
+
+NAMESPACE = "ns:"
+
+
+class AttachFailed(NetworkError):
+    """A plugin failed; nothing of the attachment is left."""
+
+    status = 500
+
+
+class Wish(Record):
+    """What to attach, and how.  `netns` is a path; "" for `address`, `mac` and `ifname`: the network decides."""
+
+    netns: str
+    container_id: str
+    ifname: str = ""
+    address: str = ""
+    mac: str = ""
+    ports: tuple[PublishedPort, ...] = ()
+
+
+def parse_target(text: str) -> str:
+    """The namespace's path of `ns:/path`; InvalidRequest for anything else."""
+    path = text.removeprefix(NAMESPACE)
+    if not text.startswith(NAMESPACE) or not path.startswith("/"):
+        raise InvalidRequest(f"container {text!r}: expected ns:/path/of/a/network/namespace")
+    return path
+
+
+def container_id(netns: str) -> str:
+    """The id under which a namespace is attached unless the caller gives one; the same for the same path."""
+    return f"ns-{hashlib.sha256(os.path.realpath(netns).encode()).hexdigest()[:12]}"
+
+
+def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str]) -> tuple[Attachment, Result]:
+    """Attaches; AttachFailed, with nothing left, when a plugin fails; NotFound; InvalidRequest names what is wrong."""
+    network = _list(wanted, places)
+    with Namespace.open(wish.netns) as namespace:
+        present = {link.name for link in namespace.links()}
+    ifname = wish.ifname or next(name for name in (f"eth{number}" for number in range(1000)) if name not in present)
+    if ifname in present:
+        raise InvalidRequest(f"--ifname {ifname}: the namespace {wish.netns} has an interface of this name")
+    attachment = Attachment(wish.container_id, wish.netns, ifname, _args(wish), _capabilities(network, wish))
+    runtime = _runtime(places, environ)
+    try:
+        return attachment, runtime.add(network, attachment)
+    except CniError as error:
+        try:
+            runtime.delete(network, attachment)
+        except CniError as second:
+            raise AttachFailed(f"{error}; cleaning up after it failed too: {second}") from None
+        raise AttachFailed(str(error)) from None
+
+
+def disconnect(
+    wanted: str, netns: str, places: Places, environ: Mapping[str, str], ifname: str = ""
+) -> tuple[Attachment, ...]:
+    """Detaches every interface of this namespace from the network, or just `ifname`; what was detached.
+    NotFound when the network is unknown or the namespace is not attached to it."""
+    inventory = directory.load(places.netconf_dir)
+    network = _list(wanted, places)
+    mine = container_id(netns)
+    detached = []
+    for each in attachments(inventory.find(wanted), places.cache_dir, places.lease_dir):
+        if (each.netns == netns or each.container_id == mine) and ifname in ("", each.ifname):
+            attachment = Attachment(each.container_id, netns if os.path.exists(netns) else "", each.ifname)
+            _runtime(places, environ).delete(network, attachment)
+            detached.append(attachment)
+    if not detached:
+        what = f"interface {ifname} of namespace {netns}" if ifname else f"namespace {netns}"
+        raise NotFound(f"{what} is not connected to network {network.name}")
+    return tuple(detached)
+
+
+def _list(wanted: str, places: Places) -> NetworkList:
+    return read_list(directory.load(places.netconf_dir).find(wanted).file)
+
+
+def _args(wish: Wish) -> tuple[tuple[str, str], ...]:
+    args = [("IgnoreUnknown", "1")]
+    if wish.address:
+        args.append(("IP", wish.address))
+    if wish.mac:
+        args.append(("MAC", wish.mac))
+    return tuple(args)
+
+
+def _capabilities(network: NetworkList, wish: Wish) -> dict[str, object]:
+    if not wish.ports:
+        return {}
+    if not any("portMappings" in plugin.capabilities for plugin in network.plugins):
+        raise InvalidRequest(f"-p: network {network.name} cannot publish ports: no plugin of it takes portMappings")
+    return {"portMappings": [port.as_mapping() for port in wish.ports]}
+
+
+def _runtime(places: Places, environ: Mapping[str, str]) -> Runtime:
+    def pass_on(text: bytes) -> None:
+        os.write(2, text)
+
+    inherited = {name: value for name, value in environ.items() if not name.startswith("CNI_")}
+    return Runtime(places.cni_path, Invoker(pass_on), inherited, ResultCache(places.cache_dir))
+
+
+def addresses(result: Result) -> Sequence[str]:
+    """For people: the addresses an attachment got."""
+    return [str(ip.address) for ip in result.ips]
