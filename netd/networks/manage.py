@@ -30,7 +30,7 @@ class Host(Protocol):
         """The device of this name is gone, if it is a bridge; KernelError when the kernel refuses."""
         ...
 
-    def collect(self, network: Network, path: str) -> list[str]:
+    def collect(self, path: str) -> list[str]:
         """Runs GC with no valid attachment through the list stored at `path`: every cached attachment gets DEL,
         every plugin GC.  Returns what failed."""
         ...
@@ -105,7 +105,7 @@ def _tear_down(network: Network, places: Places, host: Host) -> None:
         except (CniError, OSError) as error:
             failures.append(f"{what}: {error}")
 
-    attempt("garbage collection", lambda: failures.extend(host.collect(network, path)))
+    attempt("garbage collection", lambda: failures.extend(host.collect(path)))
     if _owns_bridge(network, places):
         attempt(f"bridge {network.bridge}", lambda: host.delete_bridge(network.bridge))
     attempt("leases", lambda: _remove_tree(lease_dir(network, places.lease_dir)))

@@ -1,0 +1,41 @@
+"""`pynet create`."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from netd.cli import output, view
+from netd.cli.context import Context
+from netd.networks import directory, manage
+from netd.networks.conflist import read
+from netd.networks.request import parse_request
+
+
+def create(context: Context, arguments: argparse.Namespace) -> int:
+    """Prints the network's id, as docker does; with --json what `inspect` prints, with --dry-run the list."""
+    request = parse_request(
+        arguments.name,
+        subnets=arguments.subnet,
+        gateways=arguments.gateway,
+        ip_ranges=arguments.ip_range,
+        ipv6=arguments.ipv6,
+        mtu=arguments.mtu,
+        internal=arguments.internal,
+        isolation=arguments.isolation,
+        bridge=arguments.bridge,
+        labels=arguments.label,
+        firewall=arguments.firewall,
+        options=arguments.opt,
+        driver=arguments.driver,
+    )
+    created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    value = manage.create(request, context.places, context.host, created, dry_run=arguments.dry_run)
+    network = read(value, directory.path_of(context.places.netconf_dir, request.name))
+    if arguments.json:
+        context.out.write(output.json_text(view.details(network, ())))
+    elif arguments.dry_run:
+        context.out.write(directory.text_of(value))
+    else:
+        context.out.write(network.id + "\n")
+    return 0

@@ -1,0 +1,62 @@
+"""`pynet ls` and `pynet inspect`: every list in the directory, whoever made it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from netd.cli import output, view
+from netd.cli.context import Context
+from netd.networks import directory, manage
+from netd.networks.conflist import Network
+from netd.networks.directory import Inventory
+from netd.networks.errors import NetworkError
+
+
+def ls(context: Context, arguments: argparse.Namespace) -> int:
+    """A table sorted by name, or what --quiet, --json or --format ask for."""
+    filters = view.parse_filters(arguments.filter)
+    rows: list[dict[str, Any]] = []
+    for network in sorted(load(context).networks, key=lambda item: (item.name, item.file)):
+        row = view.row(network, manage.attached(network, context.places))
+        if arguments.no_trunc:
+            row["ID"] = network.id
+        if view.matches(network, row["Containers"], filters):
+            rows.append(row)
+    if arguments.quiet:
+        text = "".join(f"{row['ID']}\n" for row in rows)
+    elif arguments.json:
+        text = output.json_text(rows)
+    else:
+        text = output.formatted(arguments.format or "table", rows, view.COLUMNS)
+    context.out.write(text)
+    return 0
+
+
+def inspect(context: Context, arguments: argparse.Namespace) -> int:
+    """An array with the networks that exist, in the order asked for; a line on standard error for each other."""
+    inventory = load(context)
+    found: list[Network] = []
+    failed = 0
+    for wanted in arguments.networks:
+        try:
+            found.append(inventory.find(wanted))
+        except NetworkError as error:
+            context.complain(error.msg)
+            failed = 1
+    items = [view.details(network, manage.attached(network, context.places)) for network in found]
+    if arguments.format:
+        context.out.write(output.formatted(arguments.format, items, {}))
+    else:
+        context.out.write(output.json_text(items))
+    return failed
+
+
+def load(context: Context) -> Inventory:
+    """The directory's lists; files that are none are named on standard error, since they also stop nerdctl."""
+    inventory = directory.load(context.places.netconf_dir)
+    for item in inventory.unreadable:
+        context.complain(f"warning: {item.file}: {item.reason}; nerdctl fails on such a file")
+    for network in inventory.retired:
+        context.complain(f"warning: network {network.name} is half removed: run pynet rm {network.name}")
+    return inventory

@@ -1,0 +1,86 @@
+"""Garbage collection through a network's list: what its attachments and the network itself left behind goes.
+
+Our own plugins do it in this process, whatever stands in the plugin directories: a network must be removable before
+`pynet install`, after `pynet uninstall`, and where the reference plugins, which collect nothing, took our place.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from netd.networks.places import Places
+from pycni.cache import ResultCache
+from pycni.execute import Completed
+from pycni.firewall.firewall import Firewall
+from pycni.invoke import Invoker
+from pycni.kernel.namespace import Namespace
+from pycni.netlist import NetworkList, parse_list, parse_single
+from pycni.runtime import Runtime
+from pycni.settings import Settings
+from pycni.skeleton import Host
+from pycni.spec.errors import CniError, IncompatibleVersion
+from pycni_plugins import NAMES, load
+from pycni_plugins.execution import execute
+
+GC_VERSION = "1.1.0"
+"""The first version that has GC; lists of older ones are run as this one for it."""
+
+
+def collect(path: str, places: Places) -> list[str]:
+    """Runs DEL for every cached attachment of the list stored at `path`, then GC with none valid for each plugin.
+    Returns what failed, one line each; a foreign plugin that does not know GC has nothing to collect."""
+    with open(path, "rb") as file:
+        text = file.read()
+    failures: list[str] = []
+    with Namespace.current() as namespace, _stand_ins() as directory:
+        firewall = Firewall(namespace, places.run_dir)
+        host = Host(namespace, firewall, Namespace.open, Settings(run_dir=places.run_dir), load)
+
+        def in_place(plugin: str, environment: Mapping[str, str], stdin: bytes) -> Completed | None:
+            answer = execute(plugin, environment, lambda: stdin, host)
+            failure = f"exit status {answer.status}" if answer.status else ""
+            return Completed(failure, answer.stdout, answer.stderr)
+
+        invoker = Invoker(_pass_on, in_place)
+        runtime = Runtime((directory, *places.cni_path), invoker, os.environ, ResultCache(places.cache_dir))
+        for step in _steps(_parse(text, path)):
+            try:
+                runtime.gc(step, ())
+            except CniError as error:
+                if step.version == GC_VERSION and error.code == IncompatibleVersion.code:
+                    continue
+                failures.extend(str(error).splitlines())
+    return failures
+
+
+def _pass_on(data: bytes) -> None:
+    sys.stderr.write(data.decode(errors="replace"))
+
+
+def _parse(text: bytes, path: str) -> NetworkList:
+    return parse_list(text) if ".conflist" in os.path.basename(path) else parse_single(text)
+
+
+def _steps(network: NetworkList) -> Iterator[NetworkList]:
+    """First DEL in the list's own version, which the attachments were made in; then GC plugin by plugin."""
+    network = network.replace(disable_gc=False)
+    if not network.at_least(GC_VERSION):
+        yield network
+    for plugin in network.plugins:
+        yield network.replace(version=GC_VERSION, plugins=(plugin,))
+
+
+@contextmanager
+def _stand_ins() -> Iterator[str]:
+    """A directory in which each of our plugins is found and recognised as ours, for the call and for delegation."""
+    import pycni_launcher
+
+    launcher = os.path.join(os.path.dirname(os.path.abspath(pycni_launcher.__file__)), "twin.py")
+    with tempfile.TemporaryDirectory(prefix="pynet-") as directory:
+        for name in NAMES:
+            os.symlink(launcher, os.path.join(directory, name))
+        yield directory

@@ -1,0 +1,108 @@
+"""The machine that networks are made on: what is in use, bridges, and garbage collection through a list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from netd.networks.places import Places
+from netd.networks.plan import HostFacts
+from netd.networks.subnets import Occupied
+from pycni.kernel.model import InterfaceAddress, Link, Route
+from pycni.kernel.namespace import Namespace
+from pycni.spec.address import Address, Prefix
+
+MACHINE_ID = "/etc/machine-id"
+
+
+def describe(
+    links: Sequence[Link],
+    addresses: Iterable[tuple[int, InterfaceAddress]],
+    routes: Iterable[Route],
+    servers: Iterable[tuple[str, Address]],
+    seed: bytes,
+) -> HostFacts:
+    """Facts from what the kernel and the resolver's files say; pure.  `addresses` pairs a device's index with an
+    address on it, `servers` a file with a name server in it."""
+    names = {link.index: link.name for link in links}
+    held = [(names.get(index, "?"), address.prefix) for index, address in addresses]
+    occupied = [Occupied(prefix, f"address {prefix} on {name}", name) for name, prefix in held]
+    occupied += [_route(route, names) for route in routes if not _is_noise(route.destination)]
+    occupied += [Occupied(Prefix.host(address), f"name server {address} in {file}") for file, address in servers]
+    return HostFacts(
+        occupied=tuple(occupied),
+        links=tuple(sorted((link.name, link.kind) for link in links)),
+        addresses=tuple(held),
+        seed=seed,
+    )
+
+
+def _route(route: Route, names: dict[int, str]) -> Occupied:
+    device = names.get(route.device, "")
+    via = f" via {route.gateway}" if route.gateway else ""
+    return Occupied(route.destination, f"route {route.destination}{via}{f' dev {device}' if device else ''}", device)
+
+
+def _is_noise(prefix: Prefix) -> bool:
+    """Multicast and link-local routes, which every IPv6 device has."""
+    if prefix.family == 4:
+        return False
+    return prefix.address.is_link_local or prefix.address.packed[0] == 0xFF
+
+
+def name_servers(files: Iterable[str]) -> Iterator[tuple[str, Address]]:
+    """(file, server) for every name server that could be covered by a subnet; missing files have none."""
+    for file in files:
+        try:
+            with open(file, encoding="utf-8", errors="replace") as stream:
+                lines = stream.readlines()
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            if len(words) < 2 or words[0] != "nameserver":
+                continue
+            try:
+                address = Address.parse(words[1].partition("%")[0])
+            except ValueError:
+                continue
+            if not address.is_loopback and not address.is_link_local:
+                yield file, address
+
+
+def host_seed() -> bytes:
+    """This machine's id; random where it has none."""
+    try:
+        with open(MACHINE_ID, "rb") as stream:
+            return stream.read().strip() or os.urandom(16)
+    except OSError:
+        return os.urandom(16)
+
+
+class LiveHost:
+    """The machine as the calling thread's network namespace sees it."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def facts(self) -> HostFacts:
+        """What is in use now; CniError or OSError when the kernel cannot be asked (it wants root)."""
+        with Namespace.current() as kernel:
+            links = kernel.links()
+            addresses = [(link.index, address) for link in links for address in kernel.addresses(link.index)]
+            routes = kernel.routes(4, None) + kernel.routes(6, None)
+        return describe(links, addresses, routes, name_servers(self._places.resolv_confs), host_seed())
+
+    def delete_bridge(self, name: str) -> None:
+        """No bridge of this name exists any more; a device of another kind is left alone.
+        KernelError when the kernel refuses."""
+        with Namespace.current() as kernel:
+            link = kernel.link(name)
+            if link is not None and link.kind == "bridge":
+                kernel.delete_link(link.index)
+
+    def collect(self, path: str) -> list[str]:
+        """See `collect.collect`."""
+        from netd.networks.collect import collect
+
+        return collect(path, self._places)
