@@ -14,8 +14,12 @@ from netd.engine.surroundings import Surroundings, depends_on_directory
 from pycni.kernel.namespace import Namespace
 from pycni.plan.teardown import empty_trash
 from pycni.settings import Settings
-from pycni.skeleton import Answer, Host, Loader
+from pycni.skeleton import Answer, Host
 from pycni_plugins.execution import crashed, execute
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.skeleton import Loader
 
 
 class Calls:

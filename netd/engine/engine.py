@@ -21,9 +21,12 @@ from netd.engine.protocol import ProtocolError
 from netd.engine.reaper import Reaper
 from pycni.plan.teardown import empty_trash
 from pycni.settings import REFERENCE_VERSION, Settings
-from pycni.skeleton import Loader
 from pycni.spec import jsontext
 from pycni_plugins import find
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.skeleton import Loader
 
 WORKERS = 4
 """4 to 8 serve best; with 20 they mostly wait for the interpreter's and the kernel's big locks."""
