@@ -46,9 +46,10 @@ def test_from_a_container_on_the_same_network(peer: Container) -> None:
 
 
 def test_from_a_container_on_another_network(web: Container, nerdctl: Nerdctl) -> None:
-    """Networks are walled off, published ports are not reached around that wall: same answer as the reference."""
+    """Networks are walled off from each other, and a published port is no way around that wall."""
     other = nerdctl.serve("other", "--net", nerdctl.network("elsewhere", "--subnet", "10.41.0.0/24"))
     assert refused(other.run, str(addresses(web.run)[0].ip))
+    assert refused(other.run, LAN, 8080)
 
 
 def test_from_the_container_itself(web: Container) -> None:
