@@ -19,6 +19,7 @@ import errno
 import os
 import time
 from fcntl import LOCK_EX, flock
+from stat import S_ISREG
 
 from pycni.record import Record
 from pycni.spec.address import Address
@@ -112,7 +113,8 @@ def _read(directory: int, name: str) -> bytes | None:
         while len(chunk) == 4096:
             chunk = os.read(descriptor, 4096)
             content += chunk
-        return content
+        # a FIFO reads as empty too, but is not a lease that lost its owner
+        return content if content or S_ISREG(os.fstat(descriptor).st_mode) else None
     except OSError:
         return None
     finally:
