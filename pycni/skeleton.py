@@ -14,7 +14,7 @@ from pycni.record import Record
 from pycni.settings import Settings
 from pycni.spec import jsontext, result, version
 from pycni.spec.errors import CniError, InvalidEnvironment, InvalidNamespace, IoFailure
-from pycni.spec.request import Config, Request, parse_config, parse_environment
+from pycni.spec.request import Config, Request, parse_environment, parse_section, parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,11 +176,12 @@ def run(
         request = request.replace(stdin=read_stdin())
     except OSError as error:
         raise IoFailure(f"error reading from stdin: {error.strerror}") from None
-    config = parse_config(request.stdin)
+    section = parse_section(request.stdin)
     handler = _handler(plugin, request.command)
-    version.require(request.command, config.version, plugin.versions)
+    version.require(request.command, parse_version(section), plugin.versions)
     if handler is None:
         return ""
+    config = Config(section)
     context = Context(plugin, request, config, host)
     try:
         if request.command in ("ADD", "DEL") and not request.netns_override:

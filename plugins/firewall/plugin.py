@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pycni.firewall.facts import ISOLATED, SAME_BRIDGE, Admit, Fact, Isolate
-from pycni.firewall.naming import FIREWALL
+from pycni.firewall.naming import CHAIN_LIMIT, FIREWALL
 from pycni.plan import ops
 from pycni.record import Record
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError
-from pycni.spec.request import Config
+from pycni.spec.request import MAX_IFNAME, Config
 from pycni.spec.result import Result
+from pycni.spec.section import is_word
 
 VERSIONS = ("0.4.0", "1.0.0", "1.1.0")
 _BACKENDS = ("iptables", "nftables")
@@ -34,7 +35,7 @@ def parse(config: Config) -> Firewall:
         raise section.wrong("backend", 'backend "firewalld" is not supported; use "iptables" or "nftables"')
     # the reference takes every other word, such as podman's empty one, as automatic
     backend = backend if backend in _BACKENDS else ""
-    return Firewall(backend, section.string("iptablesAdminChainName") or "CNI-ADMIN", policy)
+    return Firewall(backend, section.word("iptablesAdminChainName", CHAIN_LIMIT, "CNI-ADMIN"), policy)
 
 
 def facts(firewall: Firewall, previous: Result) -> tuple[Fact, ...]:
@@ -51,6 +52,8 @@ def facts(firewall: Firewall, previous: Result) -> tuple[Fact, ...]:
         bridge = previous.interfaces[0].name
         if not bridge:
             raise CniError("got empty bridge name")
+        if not is_word(bridge, MAX_IFNAME):
+            raise CniError(f"got invalid bridge name {bridge!r}")
         families = dict.fromkeys(ip.address.family for ip in previous.ips)
         wanted += [Isolate(bridge, firewall.policy, family) for family in families]
     return tuple(wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycni.firewall.facts import Fact, Mapping, Publish
-from pycni.firewall.naming import PORTMAP
+from pycni.firewall.naming import CHAIN_LIMIT, PORTMAP
 from pycni.plan import ops
 from pycni.record import Record
 from pycni.skeleton import Context, Plugin
@@ -36,7 +36,7 @@ def parse(config: Config) -> Portmap:
     if backend and backend not in _BACKENDS:
         raise CniError(f'unrecognized backend "{backend}"')
     mark_bit = section.optional_integer("markMasqBit")
-    chain = section.string("externalSetMarkChain")
+    chain = section.word("externalSetMarkChain", CHAIN_LIMIT)
     if mark_bit is not None and chain:
         raise CniError("Cannot specify externalSetMarkChain and markMasqBit")
     if mark_bit is None:
@@ -44,6 +44,9 @@ def parse(config: Config) -> Portmap:
     if not 0 <= mark_bit <= 31:
         raise CniError("MasqMarkBit must be between 0 and 31")
     conditions4, conditions6 = tuple(section.strings("conditionsV4")), tuple(section.strings("conditionsV6"))
+    for key, words in (("conditionsV4", conditions4), ("conditionsV6", conditions6)):
+        if not all(word.isprintable() for word in words):
+            raise section.wrong(key, "control characters in a word")
     _check_backend(backend, chain, conditions4, conditions6)
     snat = section.boolean("snat", True)
     masq_all = section.boolean("masqAll")
@@ -61,7 +64,7 @@ def _mappings(config: Config) -> tuple[Mapping, ...]:
         for key, port in (("containerPort", container_port), ("hostPort", host_port)):
             if port > 65535:
                 raise each.wrong(key, f"{port} is not a port number")
-        protocol = each.string("protocol") or "tcp"
+        protocol = each.word("protocol", 16, "tcp")
         mappings.append(Mapping(protocol, host_port, container_port, each.address("hostIP")))
     return tuple(mappings)
 

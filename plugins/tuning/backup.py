@@ -44,16 +44,19 @@ def render(tuning: Tuning, link: Link) -> str:
 
 def parse(text: str, ifname: str) -> ops.SetLink:
     """The operation that restores what a file holds; ValueError or CniError when it is not one of ours."""
-    section = Section(jsontext.loads(text))
+    body = jsontext.loads(text)
+    if not isinstance(body, dict):
+        raise ValueError("the backup is not a JSON object")
+    section = Section(body)
     mac = section.string("mac")
     return ops.SetLink(
         ops.CONTAINER,
         ifname,
         mac=parse_mac(mac) if mac else None,
-        mtu=section.optional_integer("mtu"),
+        mtu=section.optional_integer("mtu", unsigned=True),
         promiscuous=section.optional_boolean("promisc"),
         allmulti=section.optional_boolean("allmulti"),
-        txqlen=section.optional_integer("txQLen"),
+        txqlen=section.optional_integer("txQLen", unsigned=True),
     )
 
 

@@ -47,12 +47,10 @@ def parse(config: Config, cni_args: str) -> Tuning:
             raise CniError(f"invalid mac: {error}") from None
     sysctls = {**_strings(section, "sysctl"), **_strings(args, "sysctl")}
     promiscuous = args.optional_boolean("promisc")
-    txqlen, allmulti = args.optional_integer("txQLen"), args.optional_boolean("allmulti")
-    mtu = args.optional_integer("mtu")
+    txqlen, allmulti = args.optional_integer("txQLen", unsigned=True), args.optional_boolean("allmulti")
+    mtu = args.optional_integer("mtu", unsigned=True)
     if mtu is None:
-        mtu = section.integer("mtu")
-    if mtu < 0:
-        raise section.wrong("mtu", f"{mtu} is negative")
+        mtu = section.integer("mtu", unsigned=True)
     return Tuning(
         tuple(sysctls.items()),
         mac,

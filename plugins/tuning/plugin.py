@@ -86,14 +86,13 @@ def delete(context: Context) -> None:
     text = backup.load(tuning.data_dir, owner)
     if text is None:
         return
-    container = context.container_or_none()
-    link = container.link(owner.ifname) if container is not None else None
-    if container is not None and link is not None:
-        try:
+    try:
+        container = context.container_or_none()
+        if container is not None and container.link(owner.ifname) is not None:
             context.transaction.apply([backup.parse(text, owner.ifname)])
-        except (CniError, ValueError) as error:
-            context.warn(f"tuning: could not restore {owner.ifname}: {error}")
-            return
+    except (CniError, ValueError) as error:
+        context.warn(f"tuning: could not restore {owner.ifname}: {error}")
+        return
     backup.remove(tuning.data_dir, run_dir, owner)
 
 

@@ -20,6 +20,9 @@ MASQUERADE = "masquerade"
 PORTMAP = "portmap"
 FIREWALL = "firewall"
 
+CHAIN_LIMIT = 28
+"""Bytes in a chain's name: XT_EXTENSION_MAXNAMELEN without its closing zero."""
+
 COMMENT_LIMIT = 255
 """What xt_comment carries, without its closing zero."""
 

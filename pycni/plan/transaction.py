@@ -30,6 +30,9 @@ _DAD_SECONDS = 5.0
 _PORT_SECONDS = 2.55
 """How long the reference waits for a bridge port (contract 2.1 step 8)."""
 
+_OPER_STATES = ("unknown", "not-present", "down", "lower-layer-down", "testing", "dormant", "up")
+"""By IFLA_OPERSTATE's numbers (RFC 2863)."""
+
 
 class Applied:
     """What became of a plan: the links its operations made or found."""
@@ -233,15 +236,20 @@ class Transaction:
     def _sysctl(self, op: ops.Sysctl) -> None:
         where = self._place(op.place)
         try:
-            before = where.read_sysctl(op.path)
-            if before == op.value:
-                return
+            before: str | None = where.read_sysctl(op.path)
+        except OSError:  # some can only be written, as net/ipv4/route/flush
+            before = None
+        if before == op.value:
+            return
+        try:
             where.write_sysctl(op.path, op.value)
         except OSError as error:
             if op.required:
                 raise CniError(f"open /proc/sys/{op.path}: {(error.strerror or str(error)).lower()}") from None
             return
-        self.on_undo(f"sysctl {op.path}", lambda: _restore_sysctl(where, op.path, before))
+        if before is not None:
+            old = before
+            self.on_undo(f"sysctl {op.path}", lambda: where.write_sysctl(op.path, old))
 
     def _set_link(self, op: ops.SetLink) -> None:
         where = self._place(op.place)
@@ -280,7 +288,7 @@ class Transaction:
                 break
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
-        raise CniError(f"bridge port in error state: {link.operstate if link is not None else 'Link not found'}")
+        raise CniError(f"bridge port in error state: {_OPER_STATES[link.operstate] if link is not None else 'gone'}")
 
     def _install_rules(self, op: ops.InstallRules) -> None:
         self.on_undo(f"{op.kind} rules", lambda: self._firewall.remove(op.owner, op.kind, op.facts))
@@ -296,10 +304,6 @@ class Transaction:
 def _remove_addresses(container: NamespaceApi, index: int, addresses: tuple[Prefix, ...]) -> None:
     for each in addresses:
         container.remove_address(index, each)
-
-
-def _restore_sysctl(where: NamespaceApi, path: str, value: str) -> None:
-    where.write_sysctl(path, value)
 
 
 _APPLY: dict[type, Callable[[Transaction, Any], None]] = {

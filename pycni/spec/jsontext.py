@@ -75,6 +75,18 @@ def loads(text: str | bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] 
     rest = text[end:].lstrip(_SPACE)
     if rest:
         raise ValueError(f"invalid character {rest[0]!r} after top-level value")
+    return _mended(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def _mended(value: Any) -> Any:
+    """The value with every half of a surrogate pair replaced by U+FFFD, as Go decodes it: a text that holds one could
+    not be written anywhere."""
+    if isinstance(value, str):
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in value)
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_mended, value))
     return value
 
 

@@ -43,6 +43,8 @@ def check_ifname(text: str) -> None:
         raise InvalidEnvironment("interface name is . or ..")
     if any(char in "/:" or char.isspace() for char in text):
         raise InvalidEnvironment("interface name contains / or : or whitespace characters")
+    if not text.isprintable():  # control characters, and bytes that are not UTF-8
+        raise InvalidEnvironment("interface name contains unprintable characters")
 
 
 def check_network_name(text: str) -> None:
@@ -158,7 +160,7 @@ class Config:
         raise self.section.wrong("cni.dev/valid-attachments", "GC needs the list of valid attachments")
 
 
-def parse_config(stdin: bytes) -> Config:
+def parse_section(stdin: bytes) -> Section:
     """Step 4 of contract 1.2: DecodingFailure for what is not a JSON object, InvalidNetworkConfig for the name."""
     try:
         raw = jsontext.loads(stdin)
@@ -172,4 +174,17 @@ def parse_config(stdin: bytes) -> Config:
     except CniError as error:
         raise DecodingFailure(f"error unmarshall network config: {error.msg}") from None
     check_network_name(name)
-    return Config(section)
+    return section
+
+
+def parse_version(section: Section) -> str:
+    """The configuration's cniVersion as written, "" when missing; DecodingFailure when it is not a string."""
+    try:
+        return section.string("cniVersion")
+    except CniError as error:
+        raise DecodingFailure(f"error decoding version from network config: {error.msg}") from None
+
+
+def parse_config(stdin: bytes) -> Config:
+    """The whole of it: as `parse_section`, and ConfigError for a shared key of a wrong type."""
+    return Config(parse_section(stdin))

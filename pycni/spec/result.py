@@ -85,11 +85,11 @@ def parse_route(section: Section) -> Route:
     return Route(
         destination,
         section.address("gw"),
-        section.integer("priority"),
-        section.optional_integer("table"),
-        section.optional_integer("scope"),
-        section.integer("mtu"),
-        section.integer("advmss"),
+        section.integer("priority", unsigned=True),
+        section.optional_integer("table", unsigned=True),
+        section.optional_integer("scope", unsigned=True, bits=8),
+        section.integer("mtu", unsigned=True),
+        section.integer("advmss", unsigned=True),
     )
 
 

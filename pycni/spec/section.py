@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 _NAMES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
 
 
+def is_word(text: str, limit: int) -> bool:
+    """One word of at most `limit` bytes, without blanks, quotes, backslashes or control characters: a name that may
+    stand in a firewall program's input as it is."""
+    plain = text.isprintable() and not any(char.isspace() or char in "\"'\\" for char in text)
+    return bool(text) and plain and len(text.encode()) <= limit
+
+
 class Section:
     """One object of the configuration.  `raw` is the decoded dict, `path` its place ("" for the top level)."""
 
@@ -61,6 +68,13 @@ class Section:
         value: str | None = self._typed(key, str)
         return default if value is None else value
 
+    def word(self, key: str, limit: int, default: str = "") -> str:
+        """A string that `is_word`; "" counts as absent."""
+        text = self.string(key) or default
+        if text and not is_word(text, limit):
+            raise self.wrong(key, f"{text!r} is not one word of at most {limit} bytes")
+        return text
+
     def boolean(self, key: str, default: bool = False) -> bool:
         value: bool | None = self._typed(key, bool)
         return default if value is None else value
@@ -69,14 +83,19 @@ class Section:
         value: bool | None = self._typed(key, bool)
         return value
 
-    def integer(self, key: str, default: int = 0, unsigned: bool = False) -> int:
-        value = self.optional_integer(key, unsigned)
+    def integer(self, key: str, default: int = 0, unsigned: bool = False, bits: int = 32) -> int:
+        value = self.optional_integer(key, unsigned, bits)
         return default if value is None else value
 
-    def optional_integer(self, key: str, unsigned: bool = False) -> int | None:
+    def optional_integer(self, key: str, unsigned: bool = False, bits: int = 32) -> int | None:
+        """An integer that fits an unsigned number of so many bits or, when it may be negative, a signed one."""
         value: int | None = self._typed(key, int)
-        if value is not None and unsigned and value < 0:
+        if value is None:
+            return None
+        if unsigned and value < 0:
             raise self.wrong(key, f"{value} is negative")
+        if not -(1 << (bits - 1)) <= value < 1 << bits:
+            raise self.wrong(key, f"{value} does not fit {bits} bits")
         return value
 
     def section(self, key: str) -> Section | None:

@@ -19,7 +19,8 @@ def parse(text: str) -> tuple[int, int, int]:
         raise DecodingFailure(f'invalid version "{text}": too many parts')
     numbers = []
     for part in parts:
-        if not (part.isascii() and part.removeprefix("-").isdigit()):
+        # longer than any version, and longer than int() converts
+        if not (part.isascii() and part.removeprefix("-").isdigit()) or len(part) > 18:
             raise DecodingFailure(f'failed to convert version part "{part}" of "{text}": invalid syntax')
         numbers.append(int(part))
     major, minor, micro = (*numbers, 0, 0)[:3]
