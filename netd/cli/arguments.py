@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
+from netd.cli.connect import add_connect, add_disconnect
 from netd.cli.view import FILTERS
 from netd.networks.options import KNOWN
 from netd.networks.request import FIREWALLS, ISOLATIONS
@@ -21,6 +22,8 @@ Networks:
   inspect NAME...   show networks as JSON     pynet inspect -f '{{.Subnet}}' mynet
   rm NAME...        remove networks           pynet rm mynet
   prune             remove unused networks    pynet prune --dry-run
+  connect NAME ns:PATH     attach a namespace    pynet connect -p 8080:80 mynet ns:/run/netns/web
+  disconnect NAME ns:PATH  detach it again
 
 This machine:
   install           put the CNI plugins in place, keeping what stood there
@@ -83,6 +86,8 @@ def build_parser() -> Parser:
     _inspect(command("inspect", "show networks as JSON"))
     _rm(command("rm", "remove networks and everything of them", ["remove"]))
     _prune(command("prune", "remove networks that no container is attached to"))
+    add_connect(command("connect", "attach a network namespace to a network"))
+    add_disconnect(command("disconnect", "detach a network namespace from a network"))
     _install(command("install", "put the CNI plugins in place, keeping what stood there"))
     _uninstall(command("uninstall", "take the CNI plugins out and put back what stood there"))
     _status(command("status", "show what runs, since when, and how much of it"))

@@ -34,6 +34,8 @@ _COMMANDS = {
     "rm": ("remove", "rm"),
     "remove": ("remove", "rm"),
     "prune": ("remove", "prune"),
+    "connect": ("connect", "connect"),
+    "disconnect": ("connect", "disconnect"),
     "install": ("install", "install"),
     "uninstall": ("install", "uninstall"),
     "status": ("status", "status"),
@@ -99,14 +101,10 @@ def _live_host(places: Places) -> Host:
 
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
-    from netd.cli.template import TemplateError
-
     try:
         status = _command(arguments.command)(context, arguments)
         context.out.flush()
         return status
-    except TemplateError as error:
-        context.complain(f"--format: {error}")
     except CniError as error:
         context.complain(str(error))
     except OSError as error:

@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from netd.networks.errors import InvalidRequest
+
 Renderer = Callable[[Any], str]
 
 _ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
@@ -21,8 +23,11 @@ _WORD = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^\s"]+)')
 _FIELD = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 
 
-class TemplateError(Exception):
+class TemplateError(InvalidRequest):
     """The template cannot be understood, or names a field that does not exist."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"--format: {message}")
 
 
 class Template:

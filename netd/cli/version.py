@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
+from netd import VERSION
 from pycni.settings import REFERENCE_VERSION
-
-SPEC_VERSION = "1.1.0"
-"""The newest CNI specification the plugins speak."""
-
-
-def package_version() -> str:
-    """The installed distribution's version; "unknown" in a checkout that was never installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("pycni")
-    except PackageNotFoundError:
-        return "unknown"
+from pycni.spec.version import CURRENT
 
 
 def version_text() -> str:
-    return f"pynet {package_version()} (CNI {SPEC_VERSION}, plugins as of {REFERENCE_VERSION})"
+    return f"pynet {VERSION} (CNI {CURRENT}, plugins as of {REFERENCE_VERSION})"

@@ -9,6 +9,7 @@ from netd.networks.conflist import Network, Subnet
 from netd.networks.errors import InvalidRequest
 from netd.networks.request import usable
 from netd.networks.usage import Attachment
+from pycni.spec.address import Address
 
 COLUMNS = {
     "ID": "NETWORK ID",
@@ -25,7 +26,6 @@ SHORT_ID = 12
 
 def row(network: Network, attachments: Sequence[Attachment]) -> dict[str, Any]:
     """The fields for `ls --format`."""
-    gateways = [str(subnet.gateway) for subnet in network.subnets if subnet.gateway is not None]
     return {
         "ID": network.id[:SHORT_ID],
         "Name": network.name,
@@ -35,7 +35,7 @@ def row(network: Network, attachments: Sequence[Attachment]) -> dict[str, Any]:
         "Owner": network.owner,
         "Scope": "local",
         "Subnets": [str(subnet.prefix) for subnet in network.subnets],
-        "Gateway": ", ".join(gateways),
+        "Gateway": _gateways(network),
         "Bridge": network.bridge,
         "MTU": network.mtu,
         "Internal": network.internal,
@@ -69,6 +69,7 @@ def details(network: Network, attachments: Sequence[Attachment]) -> dict[str, An
         "Options": dict(network.options),
         "Labels": dict(network.labels),
         "Subnet": ", ".join(str(subnet.prefix) for subnet in network.subnets),
+        "Gateway": _gateways(network),
         "Bridge": network.bridge,
         "MTU": network.mtu,
         "Vlan": network.vlan,
@@ -83,12 +84,20 @@ def details(network: Network, attachments: Sequence[Attachment]) -> dict[str, An
     }
 
 
+def _gateways(network: Network) -> str:
+    return ", ".join(str(_gateway(subnet)) for subnet in network.subnets)
+
+
+def _gateway(subnet: Subnet) -> Address:
+    """An omitted gateway is the first address (contract 3.2)."""
+    return subnet.gateway or usable(subnet.prefix)[0]
+
+
 def _config(subnet: Subnet) -> dict[str, str]:
     config = {"Subnet": str(subnet.prefix)}
     if subnet.ip_range is not None:
         config["IPRange"] = str(subnet.ip_range)
-    # an omitted gateway is the first address (contract 3.2)
-    config["Gateway"] = str(subnet.gateway or usable(subnet.prefix)[0])
+    config["Gateway"] = str(_gateway(subnet))
     return config
 
 

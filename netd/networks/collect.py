@@ -24,7 +24,7 @@ from pycni.settings import Settings
 from pycni.skeleton import Host
 from pycni.spec.errors import CniError, IncompatibleVersion
 from pycni_plugins import NAMES, load
-from pycni_plugins.execution import execute
+from pycni_plugins.execution import crashed, execute
 
 GC_VERSION = "1.1.0"
 """The first version that has GC; lists of older ones are run as this one for it."""
@@ -41,7 +41,10 @@ def collect(path: str, places: Places) -> list[str]:
         host = Host(namespace, firewall, Namespace.open, Settings(run_dir=places.run_dir), load)
 
         def in_place(plugin: str, environment: Mapping[str, str], stdin: bytes) -> Completed | None:
-            answer = execute(plugin, environment, lambda: stdin, host)
+            try:
+                answer = execute(plugin, environment, lambda: stdin, host)
+            except Exception as error:  # a defect in one plugin must not keep the others from collecting
+                answer = crashed(plugin, error)
             failure = f"exit status {answer.status}" if answer.status else ""
             return Completed(failure, answer.stdout, answer.stderr)
 
@@ -54,6 +57,7 @@ def collect(path: str, places: Places) -> list[str]:
                 if step.version == GC_VERSION and error.code == IncompatibleVersion.code:
                     continue
                 failures.extend(str(error).splitlines())
+        firewall.close()
     return failures
 
 

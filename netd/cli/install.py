@@ -1,0 +1,93 @@
+"""`pynet install` and `pynet uninstall`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from netd.cli import launcher, output, plugin_files, units
+from netd.cli.context import Context
+from netd.cli.plugin_files import Change
+from netd.networks.errors import InvalidRequest
+from pycni_plugins import NAMES
+
+
+def install(context: Context, arguments: argparse.Namespace) -> int:
+    """Places the plugins, writes the units where systemd runs, and says how to start the engine where it does not."""
+    names = _names(arguments.plugins)
+    run_dir = os.path.abspath(context.places.run_dir)
+    dest = os.path.abspath(arguments.dest)
+    prepared = launcher.prepare(run_dir, arguments.python_launcher)
+    command = units.engine_command(run_dir)
+    os.makedirs(dest, mode=0o755, exist_ok=True)
+    changes = plugin_files.place(dest, names, prepared.content)
+    with_units = units.is_running() if arguments.systemd is None else arguments.systemd
+    written = units.add(os.path.abspath(arguments.unit_dir), run_dir) if with_units else []
+    report = {
+        "Dest": dest,
+        "Plugins": _listed(changes),
+        "Launcher": prepared.kind,
+        "Interpreter": prepared.interpreter,
+        "Entry": prepared.entry,
+        "Units": written,
+        "EngineCommand": command,
+    }
+    if arguments.json:
+        context.out.write(output.json_text(report))
+        return 0
+    _say(context, dest, changes)
+    context.out.write(f"launcher: {prepared.kind}; without the engine {prepared.interpreter} runs the plugins\n")
+    if with_units:
+        context.out.write(f"engine: systemd starts it at the first call ({units.SOCKET} in {arguments.unit_dir})\n")
+    else:
+        context.out.write(f"engine: no systemd here, start it with: {command}\n")
+    return 0
+
+
+def uninstall(context: Context, arguments: argparse.Namespace) -> int:
+    """Puts back what `install` replaced, and removes the rest of it."""
+    dest = os.path.abspath(arguments.dest)
+    with_units = units.is_running() if arguments.systemd is None else arguments.systemd
+    removed = units.remove(os.path.abspath(arguments.unit_dir)) if with_units else []
+    changes = plugin_files.withdraw(dest)
+    if arguments.json:
+        context.out.write(output.json_text({"Dest": dest, "Plugins": _listed(changes), "Units": removed}))
+    else:
+        _say(context, dest, changes)
+    return 0
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return NAMES
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in NAMES:
+            raise InvalidRequest(f"--plugins: there is no plugin {name!r}; there are {', '.join(NAMES)}")
+    return names
+
+
+def _listed(changes: list[Change]) -> list[dict[str, Any]]:
+    return [{"Name": item.name, "Outcome": item.outcome, "Kept": item.kept} for item in changes]
+
+
+_WORDS = {
+    "installed": "installed",
+    "unchanged": "installed already",
+    "restored": "put back",
+    "removed": "removed",
+    "left": "left alone, not ours any more",
+}
+
+
+def _say(context: Context, dest: str, changes: list[Change]) -> None:
+    for outcome, words in _WORDS.items():
+        names = [item.name for item in changes if item.outcome == outcome]
+        if names:
+            context.out.write(f"{dest}: {words}: {' '.join(names)}\n")
+    kept = [item.name for item in changes if item.kept]
+    if kept:
+        context.out.write(f"{dest}: kept for pynet uninstall: {' '.join(kept)}\n")
+    if not changes:
+        context.out.write(f"{dest}: nothing of ours\n")

@@ -1,0 +1,119 @@
+"""systemd units for the engine: started by the first plugin call, restarted when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+
+from netd.cli.plugin_files import InstallError
+
+RUNNING = "/run/systemd/system"
+"""Exists exactly where systemd is the init process (sd_booted(3))."""
+
+SOCKET, SERVICE = "pynetd.socket", "pynetd.service"
+
+
+def texts(run_dir: str, command: str) -> dict[str, str]:
+    """The units' texts by file name.  `command` starts the engine in the foreground."""
+    # what systemd expands in unit files must reach the engine as it is
+    run_dir, command = run_dir.replace("%", "%%"), command.replace("%", "%%")
+    return {
+        SOCKET: f"""\
+[Unit]
+Description=CNI plugin calls for the pynet engine
+
+[Socket]
+ListenStream={run_dir}/cni.sock
+SocketMode=0600
+Backlog=512
+
+[Install]
+WantedBy=sockets.target
+""",
+        SERVICE: f"""\
+[Unit]
+Description=pynet engine
+Requires={SOCKET}
+After={SOCKET}
+
+[Service]
+Type=notify
+ExecStart={command}
+Restart=on-failure
+RestartSec=100ms
+OOMScoreAdjust=-500
+
+[Install]
+Also={SOCKET}
+""",
+    }
+
+
+def engine_command(run_dir: str) -> str:
+    """How to start the engine of this installation, as one line for a unit or a shell."""
+    script = os.path.join(os.path.dirname(sys.executable), "pynetd")
+    words = [script] if os.access(script, os.X_OK) else [sys.executable, "-m", "netd.main"]
+    if run_dir != "/run/pynet":
+        words += ["--run-dir", run_dir]
+    if any(not word.isprintable() or any(char in "\"'\\$; " for char in word) for word in words):
+        raise InstallError(f"systemd unit: {' '.join(words)!r} holds characters that would need quoting")
+    return " ".join(words)
+
+
+def add(unit_dir: str, run_dir: str) -> list[str]:
+    """Writes the units and, where systemd runs, enables the socket.  Returns the paths written; none when all is as
+    it should be.  InstallError when systemctl refuses."""
+    changed = []
+    os.makedirs(unit_dir, mode=0o755, exist_ok=True)
+    for name, text in texts(run_dir, engine_command(run_dir)).items():
+        path = os.path.join(unit_dir, name)
+        if _content(path) == text:
+            continue
+        draft = f"{path}.{os.getpid()}"
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(draft, path)
+        changed.append(path)
+    if is_running():
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--now", SOCKET)
+        if changed:
+            _systemctl("try-restart", SERVICE)
+    return changed
+
+
+def remove(unit_dir: str) -> list[str]:
+    """Stops the engine where systemd runs it and removes the units; returns the paths removed."""
+    present = [path for name in (SERVICE, SOCKET) if os.path.lexists(path := os.path.join(unit_dir, name))]
+    if present and is_running():
+        _systemctl("disable", "--now", SOCKET, SERVICE)
+    for path in present:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    if present and is_running():
+        _systemctl("daemon-reload")
+    return present
+
+
+def is_running() -> bool:
+    return os.path.isdir(RUNNING)
+
+
+def _systemctl(*words: str) -> None:
+    try:
+        done = subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise InstallError(f"systemctl {words[0]}: {(error.strerror or str(error)).lower()}") from None
+    if done.returncode:
+        reason = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise InstallError(f"systemctl {' '.join(words)}: {reason[-1]}")
+
+
+def _content(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError):
+        return None
