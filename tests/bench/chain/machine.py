@@ -1,0 +1,53 @@
+"""What the figures were measured on."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+
+from .peers import ROOT
+
+__all__ = ["machine"]
+
+
+def machine() -> dict[str, str]:
+    """Label and text, for the head of the table; no paths and no names of this machine."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": _commit(),
+        "cores": str(os.cpu_count()),
+        "processor": _field("/proc/cpuinfo", "model name"),
+        "memory": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) // 1024} MB",
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "kernel": platform.release(),
+        "system": _field("/etc/os-release", "PRETTY_NAME", "=").strip('"'),
+        "python": _said("/usr/bin/python3", "--version").removeprefix("Python "),
+        "iptables": _said("iptables", "--version").removeprefix("iptables "),
+        "nft": _said("nft", "--version").removeprefix("nftables "),
+        "reference plugins": "v1.9.1",
+        "netavark": "2.1.0",
+    }
+
+
+def _commit() -> str:
+    commit = _said("git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD")
+    changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    return f"{commit} with changes" if changed else commit
+
+
+def _field(path: str, key: str, separator: str = ":") -> str:
+    with open(path) as file:
+        for line in file:
+            name, found, value = line.partition(separator)
+            if found and name.strip() == key:
+                return value.strip()
+    return "unknown"
+
+
+def _said(*argv: str) -> str:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return "not installed"
