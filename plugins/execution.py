@@ -21,12 +21,3 @@ def execute(name: str, environment: Mapping[str, str], read_stdin: Callable[[], 
         return serve(load(name) if plugin is None else plugin, environment, read_stdin, host)
     except CniError as error:
         return Answer(1, error_text(error).encode("utf-8", "surrogateescape"))
-
-
-def crashed(name: str, error: Exception) -> Answer:
-    """What a defect in a plugin looks like to a runtime: an error object with code 999, the traceback on stderr."""
-    from traceback import format_exception
-
-    summary = CniError(f"{name} failed unexpectedly: {type(error).__name__}: {error}")
-    trace = "".join(format_exception(error))
-    return Answer(1, error_text(summary).encode("utf-8", "surrogateescape"), trace.encode("utf-8", "replace"))

@@ -13,9 +13,10 @@ from netd.engine.reaper import Reaper
 from netd.engine.surroundings import Surroundings, depends_on_directory
 from pycni.kernel.namespace import Namespace
 from pycni.plan.teardown import empty_trash
+from pycni.process import crashed
 from pycni.settings import Settings
 from pycni.skeleton import Answer, Host
-from pycni_plugins.execution import crashed, execute
+from pycni_plugins.execution import execute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

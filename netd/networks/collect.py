@@ -19,12 +19,14 @@ from pycni.firewall.firewall import Firewall
 from pycni.invoke import Invoker
 from pycni.kernel.namespace import Namespace
 from pycni.netlist import NetworkList, parse_list, parse_single
+from pycni.process import crashed
+from pycni.process import crashed
 from pycni.runtime import Runtime
 from pycni.settings import Settings
 from pycni.skeleton import Host
 from pycni.spec.errors import CniError, IncompatibleVersion
 from pycni_plugins import NAMES, load
-from pycni_plugins.execution import crashed, execute
+from pycni_plugins.execution import execute
 
 GC_VERSION = "1.1.0"
 """The first version that has GC; lists of older ones are run as this one for it."""
