@@ -153,9 +153,10 @@ class MemoryNamespace:
         """The code inside sees nothing of it: there are no in-memory sockets or files."""
         return MemoryNamespace(self._kernel, self._state)
 
-    def add_udp_flow(self, family: int, port: int) -> None:
-        """Connection tracking now has an entry of a UDP flow sent to this port."""
-        self._state.udp_flows.append((family, port))
+    @property
+    def udp_flows(self) -> list[tuple[int, int]]:
+        """(family, port) of the UDP flows that connection tracking knows; tests add some."""
+        return self._state.udp_flows
 
     def port_flags(self, index: int) -> tuple[bool, bool]:
         """(hairpin, isolated) of a bridge port."""
@@ -320,10 +321,9 @@ class MemoryNamespace:
     def write_sysctl(self, path: str, value: str) -> None:
         self._state.sysctls.write(path, value, self._state.devices.values())
 
-    def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> int:
+    def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> None:
         flows = self._state.udp_flows
-        self._state.udp_flows = [each for each in flows if each[0] != family or each[1] not in ports]
-        return len(flows) - len(self._state.udp_flows)
+        flows[:] = [each for each in flows if each[0] != family or each[1] not in ports]
 
     def _device(self, index: int, what: str) -> Device:
         device = self._state.devices.get(index)

@@ -304,12 +304,12 @@ class Namespace:
             finally:
                 os.close(fd)
 
-    def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> int:
-        """Deletes connection tracking entries of UDP flows sent to these ports; how many there were (contract 4.6)."""
+    def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> None:
+        """Deletes the connection tracking entries of UDP flows sent to these ports (contract 4.6)."""
         from pycni.kernel.conntrack import flush_udp
 
         try:
-            return flush_udp(self.netfilter(), family, ports)
+            flush_udp(self.netfilter(), family, ports)
         except Refused as error:
             raise _named("delete connection tracking entries", error) from None
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import PrivateNetns
 
+from pycni.kernel import links
 from pycni.kernel.model import Route, format_mac
 from pycni.kernel.namespace import TRASH_GROUP
 from pycni.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, Refused, attribute_be32, attribute_text
@@ -33,9 +34,9 @@ def test_devices_are_what_iproute_shows(netns: Factory) -> None:
     near, _ = host.create_veth("veth0", "eth0", container, mtu=1400, master=bridge.index)
     host.set_link(near.index, alias="web", group=7, promiscuous=True)
     shown = {each["ifname"]: each for each in ip(private, "link")}
-    links = {link.name: link for link in host.links()}
-    assert set(shown) == set(links) == {"lo", "br0", "veth0"}
-    for name, link in links.items():
+    found = {link.name: link for link in host.links()}
+    assert set(shown) == set(found) == {"lo", "br0", "veth0"}
+    for name, link in found.items():
         see = shown[name]
         assert (link.index, link.mtu, link.txqlen, format_mac(link.mac), link.promiscuity) == (
             see["ifindex"],
@@ -47,7 +48,7 @@ def test_devices_are_what_iproute_shows(netns: Factory) -> None:
         assert link.kind == see.get("linkinfo", {}).get("info_kind", "")
     veth = shown["veth0"]
     assert (veth["master"], veth["ifalias"], veth["group"]) == ("br0", "web", "7")
-    assert (veth["link_index"], veth["link_netnsid"]) == (links["veth0"].link, links["veth0"].link_netns)
+    assert (veth["link_index"], veth["link_netnsid"]) == (found["veth0"].link, found["veth0"].link_netns)
 
 
 def test_port_flags_are_set_and_cleared(netns: Factory) -> None:
@@ -138,9 +139,9 @@ def test_a_dump_of_many_devices_is_complete(netns: Factory) -> None:
     host = netns().namespace()
     for number in range(60):
         host.create_veth(f"a{number}", f"b{number}", host)
-    links = host.links()
-    assert len({link.index for link in links}) == len(links) == 121
-    for link in links:
+    found = host.links()
+    assert len({link.index for link in found}) == len(found) == 121
+    for link in found:
         if link.kind == "veth":
             host.set_link(link.index, group=TRASH_GROUP)
     host.delete_group(TRASH_GROUP)
@@ -207,3 +208,14 @@ def test_children_started_meanwhile_inherit_no_descriptor(netns: Factory) -> Non
     done = subprocess.run(["/bin/ls", "/proc/self/fd"], capture_output=True, text=True, check=True, close_fds=False)
     kept = {namespace.fd, namespace.rtnetlink().fileno()}
     assert not kept & {int(word) for word in done.stdout.split()} - {0, 1, 2, 3}
+
+
+def test_a_kernel_that_echoes_nothing_is_asked(netns: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 6.2 RTM_NEWLINK ignores NLM_F_ECHO; the links are looked up then."""
+    monkeypatch.setattr(links, "NLM_F_ECHO", 0)
+    host, container = netns().namespace(), netns().namespace()
+    bridge = host.create_bridge("br0")
+    assert bridge == host.link("br0")
+    near, far = host.create_veth("veth0", "eth0", container, master=bridge.index)
+    assert (near.link, near.master, near.is_up) == (far.index, bridge.index, True)
+    assert near.mac == (seen.mac if (seen := host.link("veth0")) else None)

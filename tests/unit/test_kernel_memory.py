@@ -60,8 +60,8 @@ def test_port_flags_can_be_seen() -> None:
 
 def test_udp_flows_are_flushed_by_family_and_port() -> None:
     namespace = MemoryKernel().create()
-    for family, port in ((4, 53), (4, 53), (4, 54), (6, 53)):
-        namespace.add_udp_flow(family, port)
-    assert namespace.flush_udp_conntrack(4, (53, 99)) == 2
-    assert namespace.flush_udp_conntrack(4, (53, 99)) == 0
-    assert namespace.flush_udp_conntrack(6, (53,)) == 1
+    namespace.udp_flows.extend([(4, 53), (4, 53), (4, 54), (6, 53)])
+    namespace.flush_udp_conntrack(4, (53, 99))
+    assert namespace.udp_flows == [(4, 54), (6, 53)]
+    namespace.flush_udp_conntrack(6, (53,))
+    assert namespace.udp_flows == [(4, 54)]

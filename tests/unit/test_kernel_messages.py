@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from errno import EINVAL, ENOENT, EPERM
 from typing import Any
 
 import pytest
@@ -260,13 +261,59 @@ def test_route_texts_are_the_contracts() -> None:
 
 
 def test_conntrack_entries_are_selected_by_the_kernel() -> None:
-    kind, _, payload = conntrack.get_udp_entries(4, (53,))
-    assert (kind, payload[:4]) == (0x101, b"\2\0\0\0")
+    kind, _, payload = conntrack.delete_udp_entries(4, 53)
+    assert (kind, payload[:4]) == (0x102, b"\2\0\0\0")
     found = netlink.attributes(payload, 4)
     assert netlink.attributes(found[25]) == {1: struct.pack("=I", 0x28), 2: bytes(4)}
     assert netlink.attributes(netlink.attributes(found[1])[2]) == {1: b"\x11", 3: b"\0\x35"}
-    several = netlink.attributes(conntrack.get_udp_entries(6, (53, 54))[2], 4)
-    assert netlink.attributes(several[25])[1] == struct.pack("=I", 0x08)
+    kind, _, payload = conntrack.get_udp_entries(6)
+    assert (kind, payload[:4]) == (0x101, b"\x0a\0\0\0")
+    assert netlink.attributes(netlink.attributes(payload, 4)[25])[1] == struct.pack("=I", 0x08)
+
+
+class Tracker:
+    """A kernel whose ctnetlink refuses some requests; it remembers what it was asked."""
+
+    def __init__(self, batch: int = 0, request: int = 0) -> None:
+        self.asked: list[str] = []
+        self._batch = batch
+        self._request = request
+
+    def batch(self, messages: list[netlink.Message]) -> None:
+        self.asked.append(f"batch of {len(messages)}")
+        self._answer(self._batch)
+
+    def dump(self, _: netlink.Message) -> list[netlink.Reply]:
+        self.asked.append("dump")
+        return [
+            (0x100, bytes(4) + b"".join(netlink.attribute(*item) for item in entry(17, port).items()))
+            for port in (53, 99)
+        ]
+
+    def request(self, _: netlink.Message) -> None:
+        self.asked.append("delete")
+        self._answer(self._request)
+
+    def _answer(self, number: int) -> None:
+        if number:
+            raise netlink.Refused(number)
+
+
+@pytest.mark.parametrize("number", [0, ENOENT])
+def test_kernels_that_cannot_select_while_deleting_list_first(number: int) -> None:
+    tracker = Tracker(batch=EINVAL, request=number)
+    conntrack.flush_udp(tracker, 4, (53, 54))  # type: ignore[arg-type]
+    assert tracker.asked == ["batch of 2", "dump", "delete"]
+    modern = Tracker()
+    conntrack.flush_udp(modern, 4, (53, 54))  # type: ignore[arg-type]
+    assert modern.asked == ["batch of 2"]
+
+
+@pytest.mark.parametrize("tracker", [Tracker(batch=EPERM), Tracker(batch=EINVAL, request=EPERM)])
+def test_other_refusals_of_the_tracker_are_errors(tracker: Tracker) -> None:
+    with pytest.raises(netlink.Refused) as caught:
+        conntrack.flush_udp(tracker, 4, (53,))  # type: ignore[arg-type]
+    assert caught.value.errno == EPERM
 
 
 def entry(protocol: int, port: int) -> dict[int, bytes]:
