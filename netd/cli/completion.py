@@ -55,7 +55,7 @@ def _word(parser: argparse.ArgumentParser, summary: str) -> Word:
             valued.extend(action.option_strings if action.nargs is None else ())
         else:
             choices.extend(str(item) for item in action.choices or ())
-            networks = networks or action.dest == "networks"
+            networks = networks or action.dest in ("network", "networks")
     return Word(tuple(flags), tuple(valued), tuple(choices), networks, summary)
 
 
@@ -123,7 +123,7 @@ compdef _pynet pynet
 def _zsh_case(name: str, word: Word) -> str:
     rest = ""
     if word.networks:
-        rest = f' && names=(${{(f)"$({_LIST_NAMES})"}}) && compadd -a names'
+        rest = f" && names=($({_LIST_NAMES})) && compadd -a names"
     elif word.choices:
         rest = f" && compadd {' '.join(word.choices)}"
     values = "".join(_zsh_value(flag) for flag in word.valued if flag in (*_PATH_FLAGS, *_VALUES))
@@ -133,7 +133,7 @@ def _zsh_case(name: str, word: Word) -> str:
     return f"""\
         {name})
             case ${{words[CURRENT-1]}} in
-{values}{silent}                *) {{ {plain} }} || compadd -- {_joined(word.flags)} ;;
+{values}{silent}                *) {{ {plain}; }} || compadd -- {_joined(word.flags)} ;;
             esac ;;
 """
 

@@ -79,8 +79,12 @@ def _replace(dest: str, kept: str, name: str, draft: str) -> Change:
             os.unlink(aside)
         os.link(path, aside, follow_symlinks=False)
     fresh = os.path.join(dest, f".{name}.{os.getpid()}")
-    os.link(draft, fresh)
-    os.rename(fresh, path)
+    try:
+        os.link(draft, fresh)
+        os.rename(fresh, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
     return Change(name, "installed", os.path.lexists(aside))
 
 

@@ -123,9 +123,7 @@ def _expression(words: Sequence[str], text: str) -> Callable[[Any], Any]:
     if len(words) == 1 and len(operands) == 1:
         return operands[0]
     if not words or words[0] not in _FUNCTIONS or len(operands) != len(words) - 1:
-        raise TemplateError(
-            f"cannot read {{{{{text}}}}}: only fields and the functions {', '.join(sorted(_FUNCTIONS))} are known"
-        )
+        raise TemplateError(f"cannot read {{{{{text}}}}}: {_known()}")
     function, arity = _FUNCTIONS[words[0]]
     if len(operands) != arity:
         raise TemplateError(f"{{{{{text}}}}}: {words[0]} takes {arity} value{'s' if arity > 1 else ''}")
@@ -142,7 +140,7 @@ def _operand(word: str, text: str) -> Callable[[Any], Any]:
         number = int(word)
         return lambda _value: number
     if not _FIELD.fullmatch(word):
-        raise TemplateError(f"cannot read {word!r} in {{{{{text}}}}}")
+        raise TemplateError(f"cannot read {word!r} in {{{{{text}}}}}: {_known()}")
     names = word[1:].split(".")
 
     def follow(value: Any) -> Any:
@@ -155,6 +153,10 @@ def _operand(word: str, text: str) -> Callable[[Any], Any]:
         return value
 
     return follow
+
+
+def _known() -> str:
+    return f"only fields and the functions {', '.join(sorted(_FUNCTIONS))} are known"
 
 
 def _index(container: Any, key: Any) -> Any:

@@ -20,7 +20,6 @@ from pycni.invoke import Invoker
 from pycni.kernel.namespace import Namespace
 from pycni.netlist import NetworkList, parse_list, parse_single
 from pycni.process import crashed
-from pycni.process import crashed
 from pycni.runtime import Runtime
 from pycni.settings import Settings
 from pycni.skeleton import Host

@@ -1,16 +1,16 @@
 """What can go wrong with a network as a whole.  Each class carries the HTTP status an API answers with.
 
-    NetworkError            400
-    ├── InvalidRequest      400  a flag or option is wrong; the message names it
-    ├── Reserved            403  the name belongs to a mode every engine knows
-    ├── SubnetTaken         403  the subnet collides, or none is free
-    ├── BridgeTaken         403  the bridge device belongs to someone else
-    ├── NameTaken           409  another list has this name
-    ├── NotFound            404
-    ├── Ambiguous           400  an id prefix fits several networks
-    ├── InUse               403  containers are attached
-    ├── NotOurs             403  another program made the list
-    └── RemovalFailed       500  some of it could not be removed; the network stays retired, and can be removed again
+NetworkError            400
+├── InvalidRequest      400  a flag or option is wrong; the message names it
+├── Reserved            403  the name belongs to a mode every engine knows
+├── SubnetTaken         403  the subnet collides, or none is free
+├── BridgeTaken         403  the bridge device belongs to someone else
+├── NameTaken           409  another list has this name
+├── NotFound            404
+├── Ambiguous           400  an id prefix fits several networks
+├── InUse               403  containers are attached
+├── NotOurs             403  another program made the list
+└── RemovalFailed       500  some of it could not be removed; the network stays retired, and can be removed again
 """
 
 from __future__ import annotations

@@ -8,9 +8,7 @@ from string import ascii_letters, digits
 
 from netd.networks.errors import InvalidRequest, Reserved
 
-RESERVED = frozenset(
-    ("bridge", "host", "none", "default", "container", "ns", "private", "pod", "slirp4netns", "pasta")
-)
+RESERVED = frozenset(("bridge", "host", "none", "default", "container", "ns", "private", "pod", "slirp4netns", "pasta"))
 """Words that docker, nerdctl and podman read as a mode where a network's name is expected."""
 
 NAME_LIMIT = 128

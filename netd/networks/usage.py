@@ -76,9 +76,7 @@ def _cached(network: Network, cache: str) -> Iterator[Attachment]:
             continue
         addresses, mac = _result(value.get("result"), ifname)
         netns = value.get("netns")
-        yield Attachment(
-            container_id, ifname, addresses, mac, netns if isinstance(netns, str) else "", cache_file=path
-        )
+        yield Attachment(container_id, ifname, addresses, mac, netns if isinstance(netns, str) else "", cache_file=path)
 
 
 def _result(result: object, ifname: str) -> tuple[tuple[Prefix, ...], str]:

@@ -10,38 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from network_host import FakeHost
 
 from netd.networks import directory
 from netd.networks.errors import Ambiguous, InUse, NameTaken, NotFound, NotOurs, RemovalFailed
 from netd.networks.manage import create, remove, unused
 from netd.networks.places import Places, from_environment
-from netd.networks.plan import HostFacts
 from netd.networks.request import parse_request
 from netd.networks.usage import attachments
-from pycni.spec.errors import CniError
 
 NOW = "2026-01-02T03:04:05Z"
-
-
-class FakeHost:
-    """A host that records what is asked of it."""
-
-    def __init__(self) -> None:
-        self.bridges: set[str] = set()
-        self.collected: list[str] = []
-        self.failures: list[str] = []
-
-    def facts(self) -> HostFacts:
-        return HostFacts(links=tuple((name, "bridge") for name in sorted(self.bridges)))
-
-    def delete_bridge(self, name: str) -> None:
-        if name == "br-stuck":
-            raise CniError("device is busy")
-        self.bridges.discard(name)
-
-    def collect(self, path: str) -> list[str]:
-        self.collected.append(json.loads(Path(path).read_text())["name"])
-        return self.failures
 
 
 @pytest.fixture

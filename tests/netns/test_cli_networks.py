@@ -1,0 +1,131 @@
+"""`pynet` on a real kernel: what is in use is seen, and nothing is left of a removed network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from pynet_sandbox import Sandbox
+
+
+@pytest.fixture
+def host() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+def plugin_dir(host: Sandbox) -> None:
+    host.ok("pynet install --no-systemd")
+
+
+CNI = """
+export CNI_PATH=/opt/cni/bin CNI_CONTAINERID=%(id)s CNI_IFNAME=eth0 CNI_NETNS=%(netns)s
+previous=null
+for type in %(types)s; do
+    config=$(%(python)s - "$type" "$previous" <<'END'
+import json, sys
+network = json.load(open("/etc/cni/net.d/%(network)s.conflist"))
+plugin = next(item for item in network["plugins"] if item["type"] == sys.argv[1])
+plugin.update(name=network["name"], cniVersion=network["cniVersion"])
+if plugin["type"] == "portmap":
+    plugin["runtimeConfig"] = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+if sys.argv[2] != "null":
+    plugin["prevResult"] = json.loads(sys.argv[2])
+print(json.dumps(plugin))
+END
+    )
+    previous=$(CNI_COMMAND=ADD /opt/cni/bin/$type <<<"$config") || { echo "$previous"; exit 1; }
+done
+echo "$previous"
+"""
+
+
+def attach(host: Sandbox, network: str, container: str = "c1") -> dict[str, object]:
+    """ADD through the installed files, as a client does that leaves no cached result."""
+    host.ok(f"ip netns add {container}")
+    netns = f"/run/netns/{container}"
+    types = host.ok(f"pynet inspect -f '{{{{join .Plugins \" \"}}}}' {network}").strip()
+    values = {"id": container, "netns": netns, "network": network, "types": types, "python": "/usr/bin/python3"}
+    result: dict[str, object] = json.loads(host.ok(CNI % values))
+    return result
+
+
+def state(host: Sandbox) -> str:
+    """Everything a network could leave behind: devices, rules, leases, lists."""
+    return host.ok(
+        "ip -br link | awk '{print $1}' | sort; iptables-save | grep -v '^[#:]' | sort;"
+        " nft list ruleset | grep -c 'pynet' || :; find /var/lib/cni /etc/cni -type f 2>/dev/null | sort"
+    )
+
+
+def test_routes_addresses_and_resolvers_are_kept_clear_of(host: Sandbox) -> None:
+    host.ok("ip route add 10.208.0.0/16 via 192.0.2.1; ip addr add 10.209.0.1/25 dev uplink")
+    host.ok("ip route add 10.209.2.0/24 via 192.0.2.1 table 77; echo nameserver 10.209.1.53 >>/etc/resolv.conf")
+    host.ok("pynet create mynet")
+    assert host.ok("pynet inspect -f '{{.Subnet}}' mynet") == "10.209.3.0/24\n"
+    for subnet, reason in (
+        ("10.208.7.0/24", "route 10.208.0.0/16 via 192.0.2.1 dev uplink"),
+        ("10.209.0.0/24", "address 10.209.0.1/25 on uplink"),
+        ("10.209.1.0/24", "name server 10.209.1.53 in /etc/resolv.conf"),
+        ("10.209.2.0/24", "route 10.209.2.0/24 via 192.0.2.1 dev uplink"),
+        ("10.209.3.128/25", "10.209.3.0/24 of network mynet (/etc/cni/net.d/mynet.conflist)"),
+    ):
+        done = host.run(f"pynet create other --subnet {subnet}")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert f"--subnet {subnet} overlaps " in done.stderr and reason in done.stderr
+        assert "; 10.209.4.0/24 is free" in done.stderr
+    assert host.ok("ls /etc/cni/net.d") == "mynet.conflist\n"
+
+
+@pytest.mark.parametrize("flags", ["", "--isolation isolated", "--internal", "--ipv6"])
+def test_removal_leaves_nothing_of_a_container_that_vanished(host: Sandbox, flags: str) -> None:
+    plugin_dir(host)
+    # the chains that all networks share stay, as the reference's do (contract 4.3, 5.2): a first network makes them
+    host.ok(f"pynet create first {flags}")
+    attach(host, "first", "c0")
+    host.ok("ip netns del c0; pynet rm --force first")
+    before = state(host)
+    assert "first" not in before and "10.208." not in before
+    host.ok(f"pynet create mynet {flags}")
+    attach(host, "mynet")
+    assert host.ok("pynet inspect -f '{{len .Containers}}' mynet") == "1\n"
+    refused = host.run("pynet rm mynet")
+    assert refused.returncode == 1
+    assert refused.stderr == "pynet: network mynet is in use by c1: remove the containers, or use --force\n"
+    assert "pn-mynet" in state(host)
+    host.ok("ip netns del c1")
+    assert host.ok("pynet rm --force mynet") == "mynet\n"
+    assert state(host).splitlines() == before.splitlines()
+
+
+def test_twenty_creates_at_once_make_twenty_different_networks(host: Sandbox) -> None:
+    host.ok("for i in $(seq 20); do pynet create net$i >/dev/null & done; wait")
+    subnets = host.ok("pynet ls --format '{{.Subnet}}'").split()
+    bridges = host.ok("pynet ls --format '{{.Bridge}}'").split()
+    assert len(set(subnets)) == len(set(bridges)) == 20
+
+
+def test_of_two_creating_one_name_one_wins(host: Sandbox) -> None:
+    out = host.ok("for i in 1 2 3 4; do (pynet create mynet >/dev/null 2>&1; echo $?) & done; wait")
+    assert sorted(out.split()) == ["0", "1", "1", "1"]
+
+
+def test_without_root_the_error_is_one_line(host: Sandbox) -> None:
+    done = host.run("setpriv --reuid 65534 --clear-groups pynet create mynet")
+    assert done.returncode == 1 and done.stderr.startswith("pynet: ") and done.stderr.count("\n") == 1
+
+
+def test_status_of_a_running_engine(host: Sandbox) -> None:
+    stopped = host.run("pynet status --json")
+    assert stopped.returncode == 3 and json.loads(stopped.stdout)["Running"] is False
+    plugin_dir(host)
+    host.ok("pynet create mynet")
+    host.start_engine()
+    attach(host, "mynet")
+    report = json.loads(host.ok("pynet status --json"))
+    assert report["Running"] is True and report["Sockets"] == ["/run/pynet/cni.sock"]
+    assert report["Calls"] == {"succeeded": 4}
+    assert (report["Networks"], report["Attachments"]) == (1, 1)
+    assert report["Backend"] in ("iptables", "nftables")
+    assert report["Versions"]["kernel"] and report["Versions"]["engine"]
