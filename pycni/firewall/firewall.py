@@ -13,7 +13,9 @@ from _thread import allocate_lock
 from pycni.firewall.generation import NfTables
 from pycni.firewall.iptables import Iptables, unusable
 from pycni.firewall.iptables_backend import IptablesBackend
+from pycni.firewall.iptables_forward import ForwardAccept
 from pycni.firewall.ledger import Entry, Ledger
+from pycni.firewall.nft_backend import NftBackend
 from pycni.spec.errors import CniError, FirewallError
 
 TYPE_CHECKING = False
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
         def status(self) -> None: ...
         def install(self, entry: Entry) -> None: ...
-        def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> None: ...
+        def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...], search: bool) -> None: ...
         def missing(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> list[str]: ...
         def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]: ...
 
@@ -80,7 +82,11 @@ class Firewall:
         self._lock = _Lock(f"{run_dir}/firewall-{name}.lock")
         self._nftables = NfTables(namespace)
         iptables = Iptables(namespace, self._nftables)
-        self._backends: dict[str, Backend] = {IPTABLES: IptablesBackend(iptables, self._ledger)}
+        forward = ForwardAccept(iptables, self._nftables)
+        self._backends: dict[str, Backend] = {
+            IPTABLES: IptablesBackend(iptables, self._ledger),
+            NFTABLES: NftBackend(namespace, self._nftables, self._ledger, forward),
+        }
 
     def close(self) -> None:
         """Release the socket and the lock file; the object may be used again."""
@@ -104,21 +110,28 @@ class Firewall:
         facts = tuple(facts)
         with self._lock:
             old = self._ledger.get(owner, kind)
+            if old is not None and old.stale:
+                self._remove(owner, kind, ())  # an earlier ADD was cut short while it replaced another
+                old = None
             entry = Entry(owner, kind, backend, facts)
-            if old is not None and (old.stale or (old.facts, old.backend) != (facts, backend)):
-                entry = entry.replace(stale=old.facts + old.stale, stale_backend=old.backend)
+            if old is not None and (old.facts, old.backend) != (facts, backend):
+                entry = entry.replace(stale=old.facts, stale_backend=old.backend)
             self._ledger.put(entry)
             try:
                 self._backends[backend].install(entry)
-            except CniError:
-                self._remove(owner, kind, (*facts, *entry.stale))
+            except CniError as error:
+                self._undo(owner, kind, error)
                 raise
             if entry.stale:
-                for name in {entry.stale_backend, old.stale_backend if old else ""} & (
-                    self._backends.keys() - {backend}
-                ):
-                    self._backends[name].remove(owner, kind, entry.stale)
+                if entry.stale_backend != backend:
+                    self._backends[entry.stale_backend].remove(owner, kind, entry.stale, False)
                 self._ledger.put(Entry(owner, kind, backend, facts))
+
+    def _undo(self, owner: Owner, kind: str, cause: CniError) -> None:
+        try:
+            self._remove(owner, kind, ())
+        except CniError as error:
+            raise FirewallError(f"{cause.msg}; and undoing it: {error.msg}") from None
 
     def remove(self, owner: Owner, kind: str, fallback: Iterable[Fact] = ()) -> None:
         """Nothing of this kind is left of this owner, whichever backend or implementation made it.  `fallback` are
@@ -128,11 +141,11 @@ class Firewall:
 
     def _remove(self, owner: Owner, kind: str, fallback: tuple[Fact, ...]) -> None:
         entry = self._ledger.get(owner, kind)
-        facts = fallback if entry is None else entry.facts + entry.stale
         problems = []
-        for backend in self._backends.values():
+        for name, backend in self._backends.items():
+            facts = fallback if entry is None else _facts_in(entry, name)
             try:
-                backend.remove(owner, kind, facts)
+                backend.remove(owner, kind, facts, entry is None)
             except CniError as error:
                 problems.append(error.msg)
         if problems:
@@ -157,3 +170,8 @@ class Firewall:
             for backend in self._backends.values():
                 removed += backend.collect(network, kind, keep)
         return removed
+
+
+def _facts_in(entry: Entry, backend: str) -> tuple[Fact, ...]:
+    facts = entry.facts if entry.backend == backend else ()
+    return facts + entry.stale if entry.stale_backend == backend else facts

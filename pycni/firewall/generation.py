@@ -35,11 +35,14 @@ def header(family: int, resource: int = 0) -> bytes:
 
 
 class NfTables:
-    """nf_tables of one namespace.  One thread at a time uses it."""
+    """nf_tables of one namespace.  One thread at a time uses it.
+
+    `known` is the generation for which somebody here remembers what the tables hold; commits of our own move it."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
         self._socket: NetlinkSocket | None = None
+        self.known = -1
 
     @property
     def socket(self) -> NetlinkSocket:
@@ -54,8 +57,18 @@ class NfTables:
             self._socket.close()
             self._socket = None
 
-    def batch(self, messages: Sequence[Message], acknowledged: int = -1) -> list[Reply]:
-        return self.socket.batch(messages, acknowledged)
+    def commit(self, messages: Sequence[Message]) -> None:
+        """Send a whole transaction, begin and end included; Refused, and nothing of it holds, when one is refused."""
+        before = self.generation() if self.known != -1 else -1
+        self.socket.batch(messages, len(messages) - 2)
+        if before != -1 and before == self.known:
+            self.known = before + 1
+
+    def request(self, message: Message) -> list[Reply]:
+        return self.socket.request(message)
+
+    def dump(self, message: Message) -> list[Reply]:
+        return self.socket.dump(message)
 
     def generation(self) -> int:
         """Counts the commits of this namespace; Refused when the kernel has no nf_tables."""

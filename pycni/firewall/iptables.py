@@ -41,7 +41,6 @@ class Iptables:
         self._nftables = nftables
         self._models: dict[int, Tables] = {}
         self._listed: set[tuple[int, str]] = set()
-        self._generation = -1
 
     def forget(self) -> None:
         """Believe no earlier listing."""
@@ -72,6 +71,10 @@ class Iptables:
                 break  # twice the same from fresh listings: not a race
             refused = (draft.commands, complaint)
         raise FirewallError(f"{_PREFIX[family]}-restore: {refused[1] if refused else 'the tables kept changing'}")
+
+    def policy(self, family: int, table: str, chain: str) -> str:
+        """`ACCEPT` or `DROP`, empty for a chain without one."""
+        return self._model(family, table).policies.get((table, chain), "")
 
     def view(self, family: int, table: str) -> Draft:
         """The table as it is, to look at."""
@@ -112,9 +115,9 @@ class Iptables:
 
     def _is_current(self, family: int, table: str) -> bool:
         now = self._generation_now(family)
-        if now == -1 or now != self._generation:
+        if now == -1 or now != self._nftables.known:
             self.forget()
-            self._generation = now
+            self._nftables.known = now
         return (family, table) in self._listed
 
     def _model(self, family: int, table: str) -> Tables:
@@ -127,13 +130,13 @@ class Iptables:
             model.forget(table)
             model.parse(outcome.stdout.decode(errors="surrogateescape"))
             # the listing creates a missing table's base chains in some versions: what counts is what we read after it
-            if self._generation != -1 and self._generation_now(family) == self._generation:
+            if self._nftables.known != -1 and self._generation_now(family) == self._nftables.known:
                 self._listed.add((family, table))
         return model
 
     def _restore(self, family: int, draft: Draft) -> str:
         """Empty when the kernel took the commands, else why it did not."""
-        before = self._generation
+        before = self._nftables.known
         program = programs.find(f"{_PREFIX[family]}-restore")
         argv = [program, "--noflush", "--wait", str(_LOCK_SECONDS)]
         outcome = programs.run(self._namespace, argv, restore_input(draft.commands))
@@ -141,13 +144,8 @@ class Iptables:
             return outcome.complaint or f"exit status {outcome.status}"
         now = self._generation_now(family)
         if before != -1 and now == before + len(draft.tables()):
-            self._generation = now
+            self._nftables.known = now
         else:
             self.forget()
-            self._generation = now
+            self._nftables.known = now
         return ""
-
-    def moved(self, commits: int, before: int) -> None:
-        """Another part of us committed `commits` times since generation `before`: the listings stay true."""
-        if before == self._generation:
-            self._generation += commits

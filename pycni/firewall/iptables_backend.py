@@ -80,8 +80,9 @@ class IptablesBackend:
         others = self._ledger.others(owner, naming.FIREWALL)
         return any(entry.backend == NAME and _claims(entry.facts, fact) for entry in others)
 
-    def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> None:
-        """Nothing of this owner and kind is left; FirewallError with every reason why something is."""
+    def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...], search: bool) -> None:  # noqa: ARG002
+        """Nothing of this owner and kind is left; FirewallError with every reason why something is.  Names are
+        always searched for: it costs one request to the kernel."""
         problems = []
         for family in (4, 6):
             try:

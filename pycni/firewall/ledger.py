@@ -13,7 +13,7 @@ import os
 from _thread import get_ident
 
 from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
-from pycni.firewall.naming import h16
+from pycni.firewall.naming import attachment_hash, h16
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import FirewallError
@@ -166,13 +166,33 @@ class Ledger:
         found = self._in(self._container(owner), kind)
         return [entry for entry in found if entry.owner.ifname != owner.ifname]
 
+    def has_others(self, owner: Owner) -> bool:
+        """Whether the owner's network has other containers with entries of any kind."""
+        own = h16(owner.container_id)
+        return any(name != own for name in _names(f"{self.directory}/{h16(owner.network)}"))
+
+    def networks_of(self, container_id: str, kind: str) -> list[Entry]:
+        """The container's entries of this kind on every network."""
+        name = h16(container_id)
+        return [
+            entry
+            for network in _names(self.directory)
+            for entry in self._in(f"{self.directory}/{network}/{name}", kind)
+            if entry.owner.container_id == container_id
+        ]
+
+    def by_hash(self, attachment: str, kind: str) -> Entry | None:
+        """The entry whose owner has this attachment hash (see `naming.attachment_hash`)."""
+        entries = self._below(attachment.partition("-")[0], kind)
+        return next((entry for entry in entries if attachment_hash(entry.owner) == attachment), None)
+
     def others(self, owner: Owner, kind: str) -> Iterator[Entry]:
         """Every entry of this kind except the owner's; those of its own network, the likeliest, first."""
         first = h16(owner.network)
-        for name in [first, *(name for name in _names(self.directory) if name != first)]:
-            for entry in self._below(name, kind):
-                if entry.owner != owner:
-                    yield entry
+        yield from (entry for entry in self._below(first, kind) if entry.owner != owner)
+        for name in _names(self.directory):
+            if name != first:
+                yield from self._below(name, kind)
 
     def all(self) -> Iterator[Entry]:
         """Every entry of every kind."""
@@ -193,11 +213,14 @@ class Ledger:
                 yield entry
 
 
-def _names(directory: str) -> list[str]:
+def _names(directory: str) -> Iterator[str]:
+    """In no order, and read as far as asked for: the first of thousands is enough for some questions."""
     try:
-        return sorted(os.listdir(directory))
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                yield entry.name
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return
 
 
 def _read(path: str) -> Entry | None:

@@ -103,15 +103,15 @@ def strays(draft: Draft, network: str, kind: str, container_ids: Iterable[str]) 
     lead = "" if kind == naming.MASQUERADE else "dnat "
     valid = {name_of(network, container_id) for container_id in container_ids}
     head = '--comment "' + quoted(lead + naming.network_comment(network))[1:-1]
-    removed = []
+    gone: dict[str, str] = {}
     for rule in list(draft.rules(NAT, entry)):
         chain = rule.rpartition(" -j ")[2]
-        if head not in rule or not chain.startswith(prefix) or chain in valid:
-            continue
-        draft.delete(NAT, entry, rule)
-        if draft.exists(NAT, chain):
-            draft.drop_chain(NAT, chain)
-            removed.append(f"chain {chain} ({_comment_of(rule)})")
+        if head in rule and chain.startswith(prefix) and chain not in valid:
+            draft.delete(NAT, entry, rule)
+            gone[chain] = rule
+    for chain in gone:
+        draft.drop_chain(NAT, chain)
+    removed = [f"chain {chain} ({_comment_of(rule)})" for chain, rule in gone.items()]
     removed += _orphans(draft, head, prefix, valid) if kind == naming.MASQUERADE else []
     return removed
 

@@ -264,11 +264,17 @@ def test_a_foreign_siblings_jump_stays() -> None:
 def test_strays_spare_other_networks_and_valid_containers() -> None:
     tables = Tables()
     draft = Draft(tables)
-    facts: tuple[Fact, ...] = (Publish(Prefix.parse("10.0.0.2/24"), (Mapping("tcp", 80, 80),)),)
+    facts: tuple[Fact, ...] = (Publish(Prefix.parse("10.0.0.2/24"), (Mapping("tcp", 80, 80), Mapping("udp", 80, 80))),)
     for network, container in (("net", "valid"), ("net", "gone"), ("net2", "gone")):
         chains.install(draft, Owner(network, container, "eth0"), facts, 4)
-    removed = withdraw.strays(draft, "net", "portmap", ["valid"])
     draft.commit()
+    draft = Draft(tables)
+    removed = withdraw.strays(draft, "net", "portmap", ["valid"])
+    kernel = Tables()
+    kernel.parse(listing(tables))
+    replay(kernel, restore_input(draft.commands))
+    draft.commit()
+    assert kernel == tables
     gone = naming.port_chain("net", "gone")
     assert removed == [f'chain {gone} (dnat name: "net" id: "gone")']
     left = {chain for _, chain in tables.chains if chain.startswith("CNI-DN-")}

@@ -1,0 +1,56 @@
+"""The one static rule in iptables that lets what our nftables table accepted pass a FORWARD policy of DROP.
+
+An accept in one base chain does not end the evaluation of the next one: docker and ufw set iptables' FORWARD policy to
+DROP, and packets that our chain (which runs before) accepted would be dropped there.  Our chain marks them.
+"""
+
+from __future__ import annotations
+
+from pycni.firewall import programs
+from pycni.firewall.chains import FILTER, comment
+from pycni.firewall.generation import FAMILY, NfTables
+from pycni.firewall.iptables import Iptables, unusable
+from pycni.firewall.nft_static import MARK
+from pycni.firewall.programs import LEGACY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.firewall.tables import Draft
+
+CHAIN = "PYNET-FORWARD"
+ENTRY = f"{comment('pynet: accepted by nftables table inet pynet')} -j {CHAIN}"
+RULE = f"-m mark --mark {MARK:#x}/{MARK:#x} -j ACCEPT"
+
+_POLICY = 5
+"""NFTA_CHAIN_POLICY."""
+
+_DROP = 0
+
+
+class ForwardAccept:
+    """Keeps the rule in one namespace; looking whether it is needed and there executes nothing on an nft host."""
+
+    def __init__(self, iptables: Iptables, nftables: NfTables) -> None:
+        self._iptables = iptables
+        self._nftables = nftables
+
+    def ensure(self) -> None:
+        """The rule is there in each family whose FORWARD policy is DROP; FirewallError when it cannot be made."""
+        for family in (4, 6):
+            if not self._iptables.present(family, FILTER) or unusable(family):
+                continue
+            if programs.variant(programs.find("iptables")) == LEGACY:
+                if self._iptables.policy(family, FILTER, "FORWARD") == "DROP":
+                    self._iptables.change(family, FILTER, _add)
+            elif self._drops(family) and self._nftables.chain(FAMILY[family], FILTER, CHAIN) is None:
+                self._iptables.change(family, FILTER, _add)
+
+    def _drops(self, family: int) -> bool:
+        chain = self._nftables.chain(FAMILY[family], FILTER, "FORWARD")
+        return chain is not None and int.from_bytes(chain.get(_POLICY, b"\1"), "big") == _DROP
+
+
+def _add(draft: Draft) -> None:
+    draft.ensure_chain(FILTER, CHAIN)
+    draft.append(FILTER, CHAIN, RULE)
+    draft.insert(FILTER, "FORWARD", ENTRY)

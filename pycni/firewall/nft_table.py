@@ -1,0 +1,107 @@
+"""Our table in one namespace: its static part, and elements added, looked up and removed by raw netlink.
+
+A delete with the wrong value succeeds in the kernel, so whose an element is, is read from its comment first.  Every
+change is one transaction; a change refused because somebody was quicker is decided anew, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+from errno import EBUSY, ENOENT
+
+from pycni.firewall import nft_messages as messages
+from pycni.firewall import nft_static as static
+from pycni.firewall import programs
+from pycni.firewall.generation import INET, NfTables
+from pycni.kernel.netlink import Refused
+from pycni.spec.errors import FirewallError, KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pycni.firewall.nft_elements import Element, Held
+    from pycni.kernel.namespace import Namespace
+
+NFT_NEEDED = "nft is not installed"
+
+
+class Table:
+    """`inet pynet` of one namespace.  The caller holds the namespace's lock."""
+
+    def __init__(self, namespace: Namespace, nftables: NfTables) -> None:
+        self._namespace = namespace
+        self._nftables = nftables
+
+    def exists(self) -> bool:
+        """Whether this version's static part is loaded: one netlink request.  Without nf_tables it is not."""
+        try:
+            return self._nftables.chain(INET, static.TABLE, static.MARKER) is not None
+        except (KernelError, OSError):
+            return False
+
+    def ensure(self, wanted: Iterable[Element] = ()) -> None:
+        """Load the static part where it is missing, and the subnet chains that these elements jump to."""
+        text = "" if self.exists() else static.ruleset()
+        chains = {element.jump: element.subnet for element in wanted if element.subnet is not None}
+        for chain, subnet in chains.items():
+            if text or not self.chain_exists(chain):
+                text += static.subnet_chain(chain, subnet)
+        if text:
+            self.run_nft(text)
+
+    def drop_unused(self, gone: Iterable[Held]) -> None:
+        """Delete the subnet chains that these removed elements jumped to, where no other element does."""
+        for chain in {element.jump for element in gone if element.jump}:
+            try:
+                self._nftables.commit(messages.batch((messages.delete_chain(INET, static.TABLE, chain),)))
+            except Refused as error:
+                if error.errno not in (EBUSY, ENOENT):
+                    raise FirewallError(f"deleting nftables chain {chain}: {error.msg}") from None
+
+    def run_nft(self, text: str) -> None:
+        """Run one `nft -f -`; FirewallError with its complaint."""
+        program = programs.find("nft")
+        if not program:
+            raise FirewallError(NFT_NEEDED)
+        outcome = programs.run(self._namespace, [program, "-f", "-"], text)
+        if outcome.status != 0:
+            raise FirewallError(f"nft: {outcome.complaint or f'exit status {outcome.status}'}")
+
+    def get(self, name: str, key: bytes) -> Held | None:
+        """The element with this key, None when it is absent."""
+        try:
+            replies = self._nftables.request(messages.get(INET, static.TABLE, name, key))
+        except Refused as error:
+            if error.errno == ENOENT:
+                return None
+            raise FirewallError(f"reading nftables set {name}: {error.msg}") from None
+        return next(iter(messages.held(replies)), None)
+
+    def containing(self, names: Iterable[str], text: str) -> list[Held]:
+        """Every element of these sets whose comment contains the text."""
+        wanted = text.encode()
+        found = []
+        for name in names:
+            try:
+                replies = self._nftables.dump(messages.dump_set(INET, static.TABLE, name))
+            except Refused as error:
+                if error.errno == ENOENT:
+                    continue
+                raise FirewallError(f"listing nftables set {name}: {error.msg}") from None
+            found += messages.held(replies, wanted)
+        return found
+
+    def chain_exists(self, chain: str) -> bool:
+        return self._nftables.chain(INET, static.TABLE, chain) is not None
+
+    def chains(self, prefix: str) -> list[str]:
+        """The table's chains whose names begin so."""
+        replies = self._nftables.dump((messages.GETCHAIN, 0, bytes((INET, 0, 0, 0))))
+        return [name for name in messages.chain_names(replies, static.TABLE) if name.startswith(prefix)]
+
+    def commit(self, remove: Iterable[Held], add: Iterable[tuple[Held, bool]]) -> None:
+        """Remove, then add (with exclusiveness each), all or nothing; Refused with the kernel's reason."""
+        changes = [messages.delete(INET, static.TABLE, element) for element in remove]
+        changes += [messages.add(INET, static.TABLE, element, exclusive) for element, exclusive in add]
+        if changes:
+            self._nftables.commit(messages.batch(changes))
