@@ -165,10 +165,10 @@ def _parse(text: bytes) -> CacheEntry:
     if not (network and container_id and ifname):
         raise ValueError("a cached result without the names of its attachment")
     try:
-        config = a2b_base64(body.get("config") or "")
+        config = a2b_base64(body.get("config") or "", strict_mode=True)
+        args = tuple((str(key), str(value)) for key, value in body.get("cniArgs") or ())
     except (BadBase64, TypeError) as error:
-        raise ValueError(f"cached configuration: {error}") from None
-    args = tuple((str(pair[0]), str(pair[1])) for pair in body.get("cniArgs") or () if len(pair) == 2)
+        raise ValueError(f"not a cached result: {error}") from None
     netns = body.get("netns")
     attachment = Attachment(container_id, netns if isinstance(netns, str) else "", ifname, args, capability_args)
     return CacheEntry(network, attachment, config, result)
