@@ -242,6 +242,16 @@ def test_a_bridge_follows_its_ports_until_it_is_pinned(make: Make) -> None:
     assert (pinned.mac, pinned.mtu) == (MAC, 1500)
 
 
+def test_a_bridge_forgets_a_port_that_left(make: Make) -> None:
+    host, container = make(), make()
+    bridge = host.create_bridge("br0")
+    near, _ = host.create_veth("a", "a", container, master=bridge.index, mtu=1400)
+    host.set_link(near.index, master=0)
+    left, port = host.link("br0"), host.link("a")
+    assert left is not None and (left.mac, left.mtu) == (bytes(6), 1500)
+    assert port is not None and (port.master, port.mtu) == (0, 1400)
+
+
 def test_addresses_come_in_order_and_go(make: Make) -> None:
     _, container, _, far = pair(make)
     second = Prefix.parse("10.7.0.1/32")

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from conftest import PrivateNetns
 
-from pycni.kernel import links
+from pycni.kernel import addresses, links
 from pycni.kernel.model import Route, format_mac
 from pycni.kernel.namespace import TRASH_GROUP
-from pycni.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, Refused, attribute_be32, attribute_text
+from pycni.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, Refused, attribute_be32, attribute_text
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import KernelError
 
@@ -219,3 +219,30 @@ def test_a_kernel_that_echoes_nothing_is_asked(netns: Factory, monkeypatch: pyte
     near, far = host.create_veth("veth0", "eth0", container, master=bridge.index)
     assert (near.link, near.master, near.is_up) == (far.index, bridge.index, True)
     assert near.mac == (seen.mac if (seen := host.link("veth0")) else None)
+
+
+def test_an_abandoned_dump_does_not_block_the_next(netns: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel answers EBUSY while an earlier dump of the socket is unread; 121 links do not fit one datagram."""
+    host = netns().namespace()
+    for number in range(60):
+        host.create_veth(f"a{number}", f"b{number}", host)
+
+    def interrupted(_: NetlinkSocket) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NetlinkSocket, "_receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            host.links()
+    assert len(host.links()) == 121
+
+
+def test_addresses_of_other_devices_are_left_out(netns: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels before 4.20 answer a dump for one device with all devices' addresses."""
+    everything = addresses.get_addresses(0)
+    host = netns().namespace()
+    near, far = host.create_veth("a", "b", host)
+    host.add_address(near.index, Prefix.parse("10.1.2.1/24"))
+    host.add_address(far.index, Prefix.parse("10.1.2.2/24"))
+    monkeypatch.setattr(addresses, "get_addresses", lambda _: everything)
+    assert [str(each.prefix) for each in host.addresses(far.index)] == ["10.1.2.2/24"]

@@ -269,7 +269,11 @@ def test_a_dump_may_fail_at_its_end(connect: Connect) -> None:
 
 
 def test_an_abandoned_dump_is_read_to_its_end_first(connect: Connect) -> None:
-    socket, wire = connect(dump_answer(b"old"), acknowledge)
+    def answer(messages: list[tuple[int, int, int, bytes]]) -> list[bytes]:
+        assert not wire.queue
+        return acknowledge(messages)
+
+    socket, wire = connect(dump_answer(b"old"), answer)
     wire.queue.append((b"", -ENOBUFS, 0))
     with pytest.raises(Refused) as caught:
         socket.dump((18, 0, b""))
