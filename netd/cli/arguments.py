@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from netd.cli.connect import add_connect, add_disconnect
+from netd.cli.connect_arguments import add_connect, add_disconnect
 from netd.cli.view import FILTERS
 from netd.networks.options import KNOWN
 from netd.networks.request import FIREWALLS, ISOLATIONS
@@ -17,21 +17,21 @@ _OVERVIEW = """\
 Networks for containers.  A network made here is a CNI network list: nerdctl, podman, ctr and pods use it by its name.
 
 Networks:
-  create NAME       make a network            pynet create mynet --subnet 10.20.0.0/24
-  ls                list networks             pynet ls --filter label=team=web
-  inspect NAME...   show networks as JSON     pynet inspect -f '{{.Subnet}}' mynet
-  rm NAME...        remove networks           pynet rm mynet
-  prune             remove unused networks    pynet prune --dry-run
-  connect NAME ns:PATH     attach a namespace    pynet connect -p 8080:80 mynet ns:/run/netns/web
-  disconnect NAME ns:PATH  detach it again
+  create NAME              make a network           pynet create mynet --subnet 10.20.0.0/24
+  ls                       list networks            pynet ls --filter label=team=web
+  inspect NAME...          show networks as JSON    pynet inspect -f '{{.Subnet}}' mynet
+  rm NAME...               remove networks          pynet rm mynet
+  prune                    remove unused networks   pynet prune --dry-run
+  connect NAME ns:PATH     attach a namespace       pynet connect -p 8080:80 mynet ns:/run/netns/web
+  disconnect NAME ns:PATH  detach it again          pynet disconnect mynet ns:/run/netns/web
 
 This machine:
-  install           put the CNI plugins in place, keeping what stood there
-  uninstall         take them out and put back what stood there
-  status            what runs, since when, and how much of it
-  completion SHELL  completion for bash or zsh   source <(pynet completion bash)
+  install                  put the CNI plugins in place, keeping what stood there
+  uninstall                take them out and put back what stood there
+  status                   what runs, since when, and how much of it
+  completion SHELL         completion for bash or zsh: source <(pynet completion bash)
 
-Use it:             nerdctl run --net mynet -p 8080:80 …     podman run --network mynet …
+Use a network:             nerdctl run --net mynet -p 8080:80 …      podman run --network mynet …
 """
 
 _PATHS = """\

@@ -15,24 +15,6 @@ from pycni.spec.address import Address
 from pycni.spec.request import check_container_id, check_ifname
 
 
-def add_connect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="ns:PATH", help="a network namespace by its path")
-    add = parser.add_argument
-    add("-p", "--publish", action="append", default=[], metavar="[IP:]HOST:CONTAINER[/PROTO]", help="publish a port")
-    add("--ip", default="", metavar="ADDRESS", help="this address instead of the next free one")
-    add("--mac-address", default="", metavar="MAC")
-    add("--ifname", default="", metavar="NAME", help="default: the first free of eth0, eth1, …")
-    add("--id", default="", metavar="ID", help="container id for the lease; default: from the path")
-    add("--json", action="store_true", help="print the CNI result")
-
-
-def add_disconnect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="ns:PATH", help="a network namespace by its path")
-    parser.add_argument("--ifname", default="", metavar="NAME", help="only this interface")
-
-
 def connect(context: Context, arguments: argparse.Namespace) -> int:
     """Prints the interface and its addresses; with --json the CNI result."""
     wish = _wish(arguments)
