@@ -12,7 +12,11 @@ from netd import VERSION
 from netd.engine.engine import WORKERS, Engine, log
 from netd.engine.listener import ListenError, listen, tell_manager
 from pycni.settings import REFERENCE_VERSION, Settings
-from pycni_plugins import NAMES, load
+from pycni_plugins import NAMES, find
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.skeleton import Loader
 
 USAGE = f"""\
 usage: pynetd [engine] [options]
@@ -81,10 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
     return run(options)
 
 
-def run(options: Options) -> int:
+def run(options: Options, load: Loader = find) -> int:
     """The engine, until a signal ends it."""
     wake = _signals()
-    for name in NAMES:
+    for name in NAMES:  # now, and not in the middle of the first call
         load(name)
     try:
         listener = listen(options.socket, os.environ)
@@ -93,7 +97,7 @@ def run(options: Options) -> int:
         return 1
     # everything so far lives as long as we do: later collections need not look at it
     gc.freeze()
-    engine = Engine(listener, Settings(run_dir=options.run_dir), options.workers)
+    engine = Engine(listener, Settings(run_dir=options.run_dir), options.workers, load)
     tell_manager("READY=1", os.environ)
     os.read(wake, 1)
     tell_manager("STOPPING=1", os.environ)
