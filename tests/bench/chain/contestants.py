@@ -16,8 +16,8 @@ from .private_host import ENVIRONMENT, BenchError, PrivateHost, private_host
 
 __all__ = ["CONTESTANTS", "Contestant", "Kind", "contestant"]
 
-PAUSE = 0.02
-"""Seconds before each measured attach or detach: what the one before left to the kernel's workers is over by then."""
+PAUSE = 0.005
+"""Seconds before each measured attach or detach, for what the one before left to the kernel's workers."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,11 @@ class Contestant:
         return float(self.host.ask("exchange", **ours.SYNC)["wall"]) if self.engine is not None else 0.0
 
     def _one(self, verb: str, number: int) -> list[float]:
-        self.finish_deferred()
         walls: list[float] = self.host.ask("chain", pause=PAUSE, **self._request(verb, number))["walls"]
         self._account(verb, [number])
         return walls
 
     def _many(self, verb: str, numbers: range, width: int) -> float:
-        self.finish_deferred()
         chains = [self._request(verb, number) for number in numbers]
         wall: float = self.host.ask("parallel", pause=PAUSE, width=width, chains=chains)["wall"]
         self._account(verb, numbers)

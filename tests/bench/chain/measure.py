@@ -98,6 +98,7 @@ def _warm_up(member: Contestant) -> None:
     member.attach(0)
     member.verify(0)
     member.detach(0)
+    member.finish_deferred()
     member.verify_empty()
 
 
@@ -154,6 +155,7 @@ def _prepare_and_warm_up(member: Contestant) -> None:
 def _populate(numbers: range, rounds: int, member: Contestant) -> None:
     member.prepare(numbers.stop + rounds)
     member.attach_all(numbers, POPULATING_WIDTH)
+    member.finish_deferred()
 
 
 def parallel(names: Sequence[str], rounds: int, *, self_test: bool = False) -> Run:
