@@ -152,13 +152,13 @@ class LeaseStore:
         """The network's directory, created if needed, with its lock taken.  StoreError when that is impossible."""
         path = os.path.join(data_dir, network)
         while True:
+            locked = self._lock(path)
+            if locked is not None:
+                return locked
             try:
                 os.makedirs(path, 0o755, exist_ok=True)
             except OSError as error:
                 raise StoreError("creating lease directory", path, error) from None
-            locked = self._lock(path)
-            if locked is not None:
-                return locked
 
     def open_existing(self, data_dir: str, network: str) -> LockedNetwork | None:
         """As `open`, but None where there is no directory and so no lease."""

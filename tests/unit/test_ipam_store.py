@@ -258,14 +258,17 @@ def test_looking_creates_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / NET).write_text("not a directory")
+    for opening in (LeaseStore().open, LeaseStore().open_existing):
+        with pytest.raises(StoreError) as caught:
+            opening(str(tmp_path), NET)
+        assert caught.value.msg == f"opening lease directory {tmp_path}/{NET}: not a directory"
+    (tmp_path / "link").symlink_to("/nowhere")
     with pytest.raises(StoreError) as caught:
-        LeaseStore().open(str(tmp_path), NET)
-    assert caught.value.msg == f"creating lease directory {tmp_path}/{NET}: file exists"
-    with pytest.raises(StoreError) as caught:
-        LeaseStore().open_existing(str(tmp_path), NET)
-    assert caught.value.msg == f"opening lease directory {tmp_path}/{NET}: not a directory"
+        LeaseStore().open(str(tmp_path), "link")
+    assert caught.value.msg == f"creating lease directory {tmp_path}/link: file exists"
+    assert LeaseStore().open_existing(str(tmp_path), "link") is None
 
 
 def test_a_failing_last_address_takes_the_lease_back(tmp_path: Path) -> None:
