@@ -288,3 +288,39 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         assert reserve(store, tmp_path, f"10.0.0.{number}", f"c{number}")
         store.open_existing(str(tmp_path), "other")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_clock_that_stands_still_does_not_hide_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 6.13 a directory's time is the last tick's: a change right after ours gets the time ours had."""
+    directory = tmp_path / NET
+    tick: list[int] = []
+    real = os.utime
+
+    def noting(target: int, *, ns: tuple[int, int]) -> None:
+        tick.append(os.fstat(target).st_mtime_ns)
+        real(target, ns=ns)
+
+    monkeypatch.setattr(os, "utime", noting)
+    store = LeaseStore()
+    assert reserve(store, tmp_path, "10.0.0.2")
+    assert taken(store, tmp_path) == {"10.0.0.2"}
+    put(tmp_path, "10.0.0.3", b"foreign\r\neth0")
+    real(directory, ns=(tick[-1], tick[-1]))
+    with store.open(str(tmp_path), NET) as locked:
+        assert locked.holds("foreign", "eth0")
+
+
+def test_a_file_system_that_rounds_times_gets_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.utime
+    second = 1_000_000_000
+
+    def rounding(target: int, *, ns: tuple[int, int]) -> None:
+        real(target, ns=(ns[0] // second * second, ns[1] // second * second))
+
+    monkeypatch.setattr(os, "utime", rounding)
+    put(tmp_path, "10.0.0.2", b"c1\r\neth0")
+    store = CountingStore(monkeypatch)
+    for _ in range(3):
+        store.reads = 0
+        assert taken(store, tmp_path) == {"10.0.0.2"}
+        assert store.reads > 0
