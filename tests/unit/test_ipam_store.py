@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 import pytest
@@ -324,3 +326,23 @@ def test_a_file_system_that_rounds_times_gets_no_index(tmp_path: Path, monkeypat
         store.reads = 0
         assert taken(store, tmp_path) == {"10.0.0.2"}
         assert store.reads > 0
+
+
+def test_the_lock_is_everybodys_flock(tmp_path: Path) -> None:
+    store = LeaseStore()
+    assert reserve(store, tmp_path, "10.0.0.2")
+    path = tmp_path / NET / "lock"
+    with store.open(str(tmp_path), NET), path.open() as other, pytest.raises(BlockingIOError):
+        flock(other, LOCK_EX | LOCK_NB)
+    with path.open() as other:
+        flock(other, LOCK_EX | LOCK_NB)
+        waiter = threading.Thread(target=reserve, args=(store, tmp_path, "10.0.0.3", "c2"))
+        waiter.start()
+        # "1: -> FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF" is a lock waited for
+        mark, deadline = f":{path.stat().st_ino} ", time.monotonic() + 10
+        while not any("->" in line and mark in line for line in Path("/proc/locks").read_text().splitlines()):
+            assert time.monotonic() < deadline, "nobody waits for the lock"
+            assert waiter.is_alive()
+        assert not (tmp_path / NET / "10.0.0.3").exists()
+    waiter.join(10)
+    assert (tmp_path / NET / "10.0.0.3").exists()
