@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from netd.cli import output, view
+from netd.cli import output, show, view
 from netd.cli.context import Context
 from netd.networks import directory, manage
 from netd.networks.conflist import read
@@ -29,6 +29,7 @@ def create(context: Context, arguments: argparse.Namespace) -> int:
         options=arguments.opt,
         driver=arguments.driver,
     )
+    show.load(context)  # for its warnings: what an unreadable list uses cannot be avoided
     created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     value = manage.create(request, context.places, context.host, created, dry_run=arguments.dry_run)
     network = read(value, directory.path_of(context.places.netconf_dir, request.name))

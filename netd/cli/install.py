@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from typing import Any
 
 from netd.cli import launcher, output, plugin_files, units
@@ -19,7 +20,7 @@ def install(context: Context, arguments: argparse.Namespace) -> int:
     run_dir = os.path.abspath(context.places.run_dir)
     dest = os.path.abspath(arguments.dest)
     prepared = launcher.prepare(run_dir, arguments.python_launcher)
-    command = units.engine_command(run_dir)
+    command = shlex.join(units.engine_command(run_dir))
     os.makedirs(dest, mode=0o755, exist_ok=True)
     changes = plugin_files.place(dest, names, prepared.content)
     with_units = units.is_running() if arguments.systemd is None else arguments.systemd

@@ -6,8 +6,10 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from netd.cli.plugin_files import InstallError
+from netd.networks.places import RUN_DIR
 
 RUNNING = "/run/systemd/system"
 """Exists exactly where systemd is the init process (sd_booted(3))."""
@@ -15,17 +17,15 @@ RUNNING = "/run/systemd/system"
 SOCKET, SERVICE = "pynetd.socket", "pynetd.service"
 
 
-def texts(run_dir: str, command: str) -> dict[str, str]:
+def texts(run_dir: str, command: Sequence[str]) -> dict[str, str]:
     """The units' texts by file name.  `command` starts the engine in the foreground."""
-    # what systemd expands in unit files must reach the engine as it is
-    run_dir, command = run_dir.replace("%", "%%"), command.replace("%", "%%")
     return {
         SOCKET: f"""\
 [Unit]
 Description=CNI plugin calls for the pynet engine
 
 [Socket]
-ListenStream={run_dir}/cni.sock
+ListenStream={run_dir.replace("%", "%%")}/cni.sock
 SocketMode=0600
 Backlog=512
 
@@ -40,7 +40,7 @@ After={SOCKET}
 
 [Service]
 Type=notify
-ExecStart={command}
+ExecStart={" ".join(map(_quoted, command))}
 Restart=on-failure
 RestartSec=100ms
 OOMScoreAdjust=-500
@@ -51,15 +51,22 @@ Also={SOCKET}
     }
 
 
-def engine_command(run_dir: str) -> str:
-    """How to start the engine of this installation, as one line for a unit or a shell."""
+def _quoted(word: str) -> str:
+    """A word as systemd reads it back (systemd.service(5), "Command lines"); InstallError for control characters."""
+    if not word.isprintable():
+        raise InstallError(f"systemd unit: {word!r} holds control characters")
+    word = word.replace("%", "%%").replace("$", "$$")
+    if not any(char in " \"'\\;" for char in word):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def engine_command(run_dir: str) -> list[str]:
+    """The words that start the engine of this installation in the foreground."""
     script = os.path.join(os.path.dirname(sys.executable), "pynetd")
     words = [script] if os.access(script, os.X_OK) else [sys.executable, "-m", "netd.main"]
-    if run_dir != "/run/pynet":
-        words += ["--run-dir", run_dir]
-    if any(not word.isprintable() or any(char in "\"'\\$; " for char in word) for word in words):
-        raise InstallError(f"systemd unit: {' '.join(words)!r} holds characters that would need quoting")
-    return " ".join(words)
+    return words if run_dir == RUN_DIR else [*words, "--run-dir", run_dir]
 
 
 def add(unit_dir: str, run_dir: str) -> list[str]:

@@ -21,6 +21,7 @@ from pycni.record import Record
 EXTENSIONS = (".conflist", ".conf", ".json")
 LOCK_NAME = ".pynet.lock"
 RETIRED = ".removing"
+DRAFT = ".pynet-new"
 
 
 class Unreadable(Record):
@@ -136,7 +137,7 @@ def add(directory: str, value: dict[str, Any]) -> str:
     in which case nothing is left."""
     name = value["name"]
     path = path_of(directory, name)
-    hidden = os.path.join(directory, f".{name}.{os.getpid()}.new")
+    hidden = os.path.join(directory, f".{name}.{os.getpid()}{DRAFT}")
     descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -151,6 +152,13 @@ def add(directory: str, value: dict[str, Any]) -> str:
         os.unlink(hidden)
     _sync(directory)
     return path
+
+
+def sweep(directory: str) -> None:
+    """Removes what a `create` that was killed left of its file.  Only under the lock: then nobody is writing one."""
+    for name in os.listdir(directory):
+        if name.startswith(".") and name.endswith(DRAFT):
+            os.unlink(os.path.join(directory, name))
 
 
 def retire(network: Network) -> str:

@@ -51,6 +51,7 @@ def create(request: Request, places: Places, host: Host, created: str, dry_run: 
     if dry_run:
         return decide()
     with directory.locked(places.netconf_dir):
+        directory.sweep(places.netconf_dir)
         value = decide()
         directory.add(places.netconf_dir, value)
     return value

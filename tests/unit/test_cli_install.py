@@ -201,3 +201,11 @@ def test_units_are_written_once_and_removed(tmp_path: Path, monkeypatch: pytest.
     assert len(units.remove(folder)) == 2
     assert os.listdir(folder) == [] and units.remove(folder) == []
     assert asked[-2:] == [("disable", "--now", "pynetd.socket", "pynetd.service"), ("daemon-reload",)]
+
+
+def test_paths_reach_the_engine_through_systemds_quoting() -> None:
+    text = units.texts("/run/a%b", ["/opt/my env/pynetd", "--run-dir", '/run/$x"y\\z'])
+    assert "ListenStream=/run/a%%b/cni.sock\n" in text["pynetd.socket"]
+    assert 'ExecStart="/opt/my env/pynetd" --run-dir "/run/$$x\\"y\\\\z"\n' in text["pynetd.service"]
+    with pytest.raises(InstallError, match=r"control characters"):
+        units.texts("/run", ["a\nb"])

@@ -155,12 +155,14 @@ def test_an_unreadable_list_is_a_warning(pynet: Shell) -> None:
     status, out, err = pynet.run("ls -q")
     assert (status, out.count("\n"), err.count("\n")) == (0, 1, 1)
     assert "bad.conflist: not JSON" in err
+    status, _out, err = pynet.run("create db")
+    assert status == 0 and "bad.conflist: not JSON" in err
 
 
 def test_an_unwritable_directory_is_one_line(pynet: Shell) -> None:
     (pynet.root / "net.d").write_text("a file")
     status, _out, err = pynet.run("create web")
-    assert (status, err) == (1, f"pynet: create: {pynet.root}/net.d: file exists\n")
+    assert (status, err) == (1, f"pynet: create: {pynet.root}/net.d: not a directory\n")
 
 
 def test_rm_goes_on_after_a_failure(pynet: Shell) -> None:

@@ -82,6 +82,13 @@ def test_a_file_in_the_way_is_never_overwritten(places: Places, host: FakeHost) 
     assert sorted(os.listdir(places.netconf_dir)) == [".pynet.lock", "mynet.conflist"]
 
 
+def test_what_a_killed_create_left_is_swept(places: Places, host: FakeHost) -> None:
+    os.makedirs(places.netconf_dir)
+    Path(places.netconf_dir, f".mynet.1{directory.DRAFT}").write_text("{")
+    make(places, host)
+    assert sorted(os.listdir(places.netconf_dir)) == [".pynet.lock", "mynet.conflist"]
+
+
 RACER = """
 import sys
 from netd.networks import directory

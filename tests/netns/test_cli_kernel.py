@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -97,6 +98,53 @@ def test_removal_leaves_nothing_of_a_container_that_vanished(host: Sandbox, flag
     host.ok("ip netns del c1")
     assert host.ok("pynet rm --force mynet") == "mynet\n"
     assert state(host).splitlines() == before.splitlines()
+
+
+PROBE = """
+import errno, socket, sys
+with socket.socket() as probe:
+    probe.settimeout(1)
+    sys.exit(probe.connect_ex((sys.argv[1], 9)) != errno.ECONNREFUSED)
+"""
+"""A closed port answers with a reset, so a refusal proves the way there and back; a dropped packet is silent."""
+
+
+def reaches(host: Sandbox, source: str, address: str) -> bool:
+    command = f"ip netns exec {source} /usr/bin/python3 -I -c {shlex.quote(PROBE)} {address}"
+    return host.run(command).returncode == 0
+
+
+@pytest.mark.parametrize("firewall", ["iptables", "nftables"])
+@pytest.mark.parametrize(
+    ("policy", "peer", "neighbour"),
+    [("same-bridge", True, False), ("isolated", False, False), ("open", True, True)],
+)
+def test_isolation_is_what_its_name_says(
+    host: Sandbox, firewall: str, policy: str, peer: bool, neighbour: bool
+) -> None:
+    """Without br_netfilter too, where iptables never sees what passes between two ports of one bridge."""
+    plugin_dir(host)
+    address = {}
+    for network, container in (("one", "a"), ("one", "b"), ("two", "c")):
+        host.run(f"pynet create {network} --isolation {policy} --firewall {firewall}")
+        host.ok(f"ip netns add {container}; ip -n {container} link set lo up")
+        address[container] = host.ok(f"pynet connect {network} ns:/run/netns/{container}").split()[1].partition("/")[0]
+    assert reaches(host, "a", "10.208.0.1") and reaches(host, "a", "192.0.2.2")
+    assert reaches(host, "a", address["b"]) is peer
+    assert reaches(host, "a", address["c"]) is neighbour
+
+
+def test_internal_has_no_way_out(host: Sandbox) -> None:
+    plugin_dir(host)
+    host.ok("pynet create db --internal --ipv6")
+    address = []
+    for container in ("a", "b"):
+        host.ok(f"ip netns add {container}; ip -n {container} link set lo up")
+        address.append(host.ok(f"pynet connect db ns:/run/netns/{container}").split()[1].partition("/")[0])
+    assert reaches(host, "a", address[1])
+    assert not reaches(host, "a", "192.0.2.2")
+    assert host.ok("ip -n a route show default; ip -n a -6 route show default") == ""
+    assert "inet 10." not in host.ok("ip -4 addr show pn-db")
 
 
 def test_twenty_creates_at_once_make_twenty_different_networks(host: Sandbox) -> None:
