@@ -7,10 +7,12 @@ listed every time.  A restore that fails because something changed meanwhile is 
 
 from __future__ import annotations
 
+from pycni.firewall import nft_messages as messages
 from pycni.firewall import programs
 from pycni.firewall.generation import FAMILY, NfTables
 from pycni.firewall.programs import LEGACY
 from pycni.firewall.tables import Command, Draft, Tables, restore_input
+from pycni.kernel.netlink import Refused
 from pycni.spec.errors import FirewallError, KernelError
 
 TYPE_CHECKING = False
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycni.kernel.namespace import Namespace
+    from pycni.kernel.netlink import Message
 
 _PREFIX = {4: "iptables", 6: "ip6tables"}
 _ATTEMPTS = 8
@@ -61,7 +64,7 @@ class Iptables:
             make(draft)
             if not draft.commands:
                 return []
-            complaint = self._restore(family, draft)
+            complaint = "" if self._delete(family, table, draft) else self._restore(family, draft)
             if not complaint:
                 commands = draft.commands
                 draft.commit()
@@ -133,6 +136,31 @@ class Iptables:
             if self._nftables.known != -1 and self._generation_now(family) == self._nftables.known:
                 self._listed.add((family, table))
         return model
+
+    def _delete(self, family: int, table: str, draft: Draft) -> bool:
+        """Whether changes that only take away could be made by netlink: 0.2 ms, where a program that deletes waits
+        10-20 ms for the kernel when it closes its socket.
+
+        A rule's handle is found by its position, so the batch holds only if the tables are still those of the listing
+        (the kernel compares the generation): a handle may be reused, and a stale one would delete a stranger's rule."""
+        deletions = draft.deletions()
+        generation = self._nftables.known
+        if deletions is None or generation == -1:
+            return False
+        positions, dropped = deletions
+        proto = FAMILY[family]
+        batch: list[Message] = []
+        try:
+            for chain, places in positions.items():
+                rules = messages.handles(self._nftables.dump(messages.dump_rules(proto, table, chain)))
+                if len(rules) != draft.length_before(table, chain):
+                    return False
+                batch += [messages.delete_rule(proto, table, chain, rules[place]) for place in places]
+            batch += [messages.delete_chain(proto, table, chain) for chain in dropped]
+            self._nftables.commit(messages.batch(batch, generation))
+        except Refused:
+            return False  # a change in between, or a kernel that knows better: iptables-restore will tell
+        return True
 
     def _restore(self, family: int, draft: Draft) -> str:
         """Empty when the kernel took the commands, else why it did not."""

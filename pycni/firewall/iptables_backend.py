@@ -77,8 +77,8 @@ class IptablesBackend:
             withdraw.ports(draft, owner, siblings, family)
 
     def _claimed(self, owner: Owner, fact: Fact) -> bool:
-        others = self._ledger.others(owner, naming.FIREWALL)
-        return any(entry.backend == NAME and _claims(entry.facts, fact) for entry in others)
+        holders = self._ledger.holders(owner, fact)
+        return any(entry.backend == NAME and _claims(entry.facts, fact) for entry in holders)
 
     def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...], search: bool) -> None:  # noqa: ARG002
         """Nothing of this owner and kind is left; FirewallError with every reason why something is.  Names are

@@ -3,6 +3,12 @@ changed and removed after it, so that a crash in between leaves a name to clean 
 
     <run_dir>/ledger/<namespace>/<h(network)>/<h(container id)>/<h(ifname)>.<kind>
 
+An address or a bridge that several attachments may have rules for is found in an index beside it, empty files
+
+    <run_dir>/ledger/<namespace>/.claims/<address or bridge>/<h(network)>.<h(container id)>.<h(ifname)>
+
+which only says where to look.
+
 Rules live as long as the kernel's namespace, so does everything here (/run is emptied at boot, and a namespace's
 identity names its directory).  Names are hashed: any network name or container id is safe as a path.
 """
@@ -13,7 +19,7 @@ import os
 from _thread import get_ident
 
 from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
-from pycni.firewall.naming import attachment_hash, h16
+from pycni.firewall.naming import FIREWALL, attachment_hash, h16
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import FirewallError
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
+
+_CLAIMS = ".claims"
 
 
 class Entry(Record):
@@ -141,21 +149,38 @@ class Ledger:
             with open(draft, "w", encoding="utf-8") as file:
                 file.write(encode(entry))
             os.rename(draft, path)
+            for claim in self._claims(entry):
+                os.makedirs(os.path.dirname(claim), 0o700, exist_ok=True)
+                os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise FirewallError(f"writing firewall ledger {path}: {error.strerror}") from None
 
+    def _claims(self, entry: Entry) -> list[str]:
+        """The index files of an entry."""
+        if entry.kind != FIREWALL:
+            return []
+        owner = entry.owner
+        name = f"{h16(owner.network)}.{h16(owner.container_id)}.{h16(owner.ifname)}"
+        keys = dict.fromkeys(key for fact in entry.facts + entry.stale for key in _keys(fact))
+        return [f"{self.directory}/{_CLAIMS}/{key}/{name}" for key in keys]
+
     def delete(self, owner: Owner, kind: str) -> None:
         """No entry, and no empty directory of the container or network."""
-        try:
-            os.unlink(self._path(owner, kind))
-        except FileNotFoundError:
-            return
+        entry = self.get(owner, kind)
+        for claim in self._claims(entry) if entry is not None else ():
+            _unlink(claim)
+        _unlink(self._path(owner, kind))
         container = self._container(owner)
-        try:
-            os.rmdir(container)
-            os.rmdir(os.path.dirname(container))
-        except OSError:
-            return  # others are in it
+        if _rmdir(container):
+            _rmdir(os.path.dirname(container))
+
+    def holders(self, owner: Owner, fact: Fact) -> Iterator[Entry]:
+        """Other attachments that have an address or the bridge of an Admit or Isolate fact, or had it lately."""
+        for key in _keys(fact):
+            for name in _names(f"{self.directory}/{_CLAIMS}/{key}"):
+                entry = _read(f"{self.directory}/{name.replace('.', '/', 2)}.{FIREWALL}")
+                if entry is not None and entry.owner != owner:
+                    yield entry
 
     def network(self, network: str, kind: str) -> Iterator[Entry]:
         """The entries of one network."""
@@ -213,12 +238,39 @@ class Ledger:
                 yield entry
 
 
+def _keys(fact: Fact) -> list[str]:
+    if isinstance(fact, Admit):
+        return [f"address-{address.packed.hex()}" for address in fact.addresses]
+    return [f"bridge-{h16(fact.bridge)}"] if isinstance(fact, Isolate) else []
+
+
+def _unlink(path: str) -> None:
+    """The file is absent, and so is its directory when that was its last."""
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    _rmdir(os.path.dirname(path))
+
+
+def _rmdir(directory: str) -> bool:
+    """Whether the directory is gone."""
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # others are in it
+    return True
+
+
 def _names(directory: str) -> Iterator[str]:
     """In no order, and read as far as asked for: the first of thousands is enough for some questions."""
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
-                yield entry.name
+                if not entry.name.startswith("."):
+                    yield entry.name
     except (FileNotFoundError, NotADirectoryError):
         return
 

@@ -5,6 +5,8 @@ Numbers are from linux/netfilter/nf_tables.h; a comment is libnftnl's user data 
 
 from __future__ import annotations
 
+import sys
+
 from pycni.firewall.generation import SUBSYSTEM, header
 from pycni.firewall.nft_elements import Held
 from pycni.kernel.netlink import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _BATCH_BEGIN = 0x10
 _BATCH_END = 0x11
+_BATCH_GENERATION = 1
 _RESOURCE = 10
 """NFNL_SUBSYS_NFTABLES, the batch's resource id."""
 
@@ -47,14 +50,17 @@ _VERDICT_CODE, _VERDICT_CHAIN = 1, 2
 _JUMP = -3 & 0xFFFFFFFF
 _CHAIN_NAME = 3
 _RULE_CHAIN, _RULE_HANDLE, _RULE_USERDATA = 2, 3, 7
+_HANDLE_HEADER = attribute_be64(_RULE_HANDLE, 0)[:4]
 _COMMENT = 0
 _HEADER_SIZE = 4
 
 
-def batch(messages: Iterable[Message]) -> list[Message]:
-    """The messages as one transaction; acknowledge the last but one."""
+def batch(messages: Iterable[Message], generation: int = -1) -> list[Message]:
+    """The messages as one transaction; acknowledge the last but one.  With a generation, ERESTART and nothing done
+    when the tables have changed since."""
     mark = header(0, _RESOURCE)
-    return [(_BATCH_BEGIN, 0, mark), *messages, (_BATCH_END, 0, mark)]
+    only_if = attribute_be32(_BATCH_GENERATION, generation) if generation != -1 else b""
+    return [(_BATCH_BEGIN, 0, mark + only_if), *messages, (_BATCH_END, 0, mark)]
 
 
 def _value(kind: int, data: bytes) -> bytes:
@@ -145,6 +151,31 @@ def rules(replies: Iterable[Reply]) -> list[tuple[int, str]]:
             handle = int.from_bytes(parts[_RULE_HANDLE], "big")
             found.append((handle, _comment_in(parts.get(_RULE_USERDATA, b""))))
     return found
+
+
+def handles(replies: Iterable[Reply]) -> list[int]:
+    """The handle of each rule in the answers to `dump_rules` of one chain, in order.
+
+    The kernel writes table, chain and handle first, so it is at the same place in every rule of a chain, which takes
+    a third of the time that reading all attributes does."""
+    found: list[int] = []
+    place = -1
+    for _, payload in replies:
+        if place < 0:
+            place = _handle_place(payload)
+        if payload[place : place + 4] == _HANDLE_HEADER:
+            found.append(int.from_bytes(payload[place + 4 : place + 12], "big"))
+        else:
+            found.append(int.from_bytes(attributes(payload, _HEADER_SIZE)[_RULE_HANDLE], "big"))
+    return found
+
+
+def _handle_place(payload: bytes) -> int:
+    """Behind the attributes of the table and the chain."""
+    place = _HEADER_SIZE
+    for _ in range(2):
+        place += (int.from_bytes(payload[place : place + 2], sys.byteorder) + 3) & ~3
+    return place
 
 
 def chain_names(replies: Iterable[Reply], table: str) -> list[str]:

@@ -154,6 +154,27 @@ class Draft:
         """The tables that the commands touch, in order of first use."""
         return list(dict.fromkeys(command.table for command in self.commands))
 
+    def deletions(self) -> tuple[dict[str, list[int]], list[str]] | None:
+        """Of changes that only take away: per chain that stays, where the rules to delete stood before any change;
+        and the chains to drop, in order.  None when something is added."""
+        dropped = [command.chain for command in self.commands if command.verb == "-X"]
+        positions: dict[str, list[int]] = {}
+        left: dict[str, list[tuple[int, str]]] = {}
+        for command in self.commands:
+            if command.verb not in ("-D", "-F", "-X"):
+                return None
+            if command.verb != "-D" or command.chain in dropped:
+                continue
+            before = self._base.rules(command.table, command.chain)
+            rules = left.setdefault(command.chain, list(enumerate(before)))
+            found = next(index for index, (_, rule) in enumerate(rules) if rule == command.rule)
+            positions.setdefault(command.chain, []).append(rules.pop(found)[0])
+        return positions, dropped
+
+    def length_before(self, table: str, chain: str) -> int:
+        """How many rules the chain had before any change."""
+        return len(self._base.rules(table, chain))
+
     def commit(self) -> None:
         """The kernel made the changes: so does the model."""
         for place, rules in self._changed.items():

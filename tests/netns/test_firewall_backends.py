@@ -15,7 +15,7 @@ import pytest
 import reference_plugins
 from firewall_spaces import Space
 
-from pycni.firewall import programs
+from pycni.firewall import generation, programs
 from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
 from pycni.firewall.firewall import IPTABLES, NFTABLES, Firewall
 from pycni.firewall.ledger import Ledger
@@ -274,6 +274,18 @@ def test_an_address_with_two_owners(space: Space, firewall: Firewall) -> None:
     assert owned(space) == []
 
 
+def test_an_address_given_to_the_next_container(space: Space, firewall: Firewall) -> None:
+    """The first one's DEL comes late: the second one's rules for the same address stay."""
+    facts = (Admit((address(2).address,)),)
+    for owner in (ONE, TWO):
+        firewall.install(owner, "firewall", IPTABLES, facts)
+    firewall.remove(ONE, "firewall")
+    firewall.remove(ONE, "firewall", facts)
+    assert firewall.missing(TWO, "firewall", IPTABLES, facts) == []
+    firewall.remove(TWO, "firewall")
+    assert owned(space) == []
+
+
 def test_strangers_elements_stay(space: Space, firewall: Firewall) -> None:
     """A delete with the wrong value would succeed in the kernel."""
     firewall.install(ONE, "masquerade", NFTABLES, (Masquerade((address(2),)),))
@@ -343,11 +355,32 @@ def test_iptables_runs_one_program_in_the_steady_state(
     for kind in four:
         firewall.remove(TWO, kind)
         firewall.remove(TWO, kind)
-    assert [os.path.basename(argv[0]) for argv in runs.argv] == ["iptables-restore"] * 3
+    assert runs.argv == [], "rules are deleted by netlink"
     space.sh("iptables -t nat -A POSTROUTING -s 10.9.9.9 -j ACCEPT")
     runs.argv.clear()
     firewall.install(TWO, "masquerade", IPTABLES, four["masquerade"])
     assert [os.path.basename(argv[0]) for argv in runs.argv] == ["iptables-save", "iptables-restore"]
+
+
+def test_no_strangers_rule_is_deleted_by_position(
+    space: Space, firewall: Firewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others change the chain between our look and our batch, which must not hold then."""
+    facts = everything(2)["masquerade"]
+    firewall.install(ONE, "masquerade", IPTABLES, facts)
+    original = generation.NfTables.commit
+    harm = iter(["iptables -t nat -I POSTROUTING -s 10.9.9.9 -j ACCEPT", "iptables -t nat -I POSTROUTING -s 10.9.9.8"])
+
+    def commit(self: generation.NfTables, batch: list[Any]) -> None:
+        space.sh(next(harm))
+        original(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation.NfTables, "commit", commit)
+        firewall.remove(ONE, "masquerade")
+    assert owned(space) == []
+    saved = space.saved()["iptables-save"]
+    assert [line.split(" ")[3] for line in saved if line.startswith("-A POSTROUTING")] == ["10.9.9.8/32", "10.9.9.9/32"]
 
 
 def test_foreign_changes_between_two_calls(space: Space, firewall: Firewall) -> None:

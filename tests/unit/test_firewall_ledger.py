@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_firewall_tables import admissions, masquerades, publishes
 
-from pycni.firewall.facts import Admit, Fact, Mapping, Masquerade, Owner, Publish
+from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
 from pycni.firewall.ledger import Entry, Ledger, decode, encode
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import FirewallError
@@ -91,3 +91,21 @@ def test_a_ledger_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_text("")
     with pytest.raises(FirewallError, match="writing firewall ledger"):
         Ledger(str(tmp_path), "4-1").put(Entry(Owner("n", "c", "eth0"), "portmap", "iptables", FACTS))
+
+
+def test_holders_of_an_address_and_a_bridge(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), "4-1")
+    one, two = Owner("m", "a", "eth0"), Owner("n", "b", "eth0")
+    admit, isolate = Admit((Address.parse("10.0.0.2"), Address.parse("fd00::2"))), Isolate("br0", "isolated", 4)
+    entry = Entry(one, "firewall", "iptables", (admit, isolate))
+    ledger.put(entry)
+    ledger.put(Entry(two, "firewall", "iptables", (Isolate("br1", "isolated", 4),)))
+    for fact in (Admit((Address.parse("fd00::2"),)), Isolate("br0", "same-bridge", 6)):
+        assert list(ledger.holders(two, fact)) == [entry]
+        assert list(ledger.holders(one, fact)) == []
+    assert list(ledger.holders(two, Admit((Address.parse("10.0.0.3"),)))) == []
+    assert {each.owner for each in ledger.all()} == {one, two}
+    ledger.delete(one, "firewall")
+    assert list(ledger.holders(two, isolate)) == []
+    ledger.delete(two, "firewall")
+    assert [path.name for path in (tmp_path / "ledger" / "4-1").rglob("*")] == [".claims"]

@@ -190,6 +190,33 @@ def test_remove_restores_what_was_before(
     assert {place: rules for place, rules in tables.chains.items() if rules} == before
 
 
+@given(owners, owners, shares, st.sampled_from([4, 6]))
+def test_deletions_by_position_are_the_commands(
+    resident: Owner, owner: Owner, share: tuple[str, tuple[Fact, ...]], family: int
+) -> None:
+    """Deleting rules by where they stood leaves what the deleting commands leave."""
+    tables = Tables()
+    draft = Draft(tables)
+    for each in (owner, resident, owner):
+        chains.install(draft, each, share[1], family)
+    assert draft.deletions() is None or not draft.commands
+    draft.commit()
+    kernel = {place: list(rules) for place, rules in tables.chains.items()}
+    draft = Draft(tables)
+    take_away(draft, owner, share[0], share[1], family)
+    deletions = draft.deletions()
+    assert deletions is not None
+    table = chains.TABLE_OF_KIND[share[0]]
+    for chain, places in deletions[0].items():
+        before = kernel[table, chain]
+        assert draft.length_before(table, chain) == len(before)
+        kernel[table, chain] = [rule for place, rule in enumerate(before) if place not in places]
+    for chain in deletions[1]:
+        del kernel[table, chain]
+    draft.commit()
+    assert kernel == tables.chains
+
+
 @given(owners, shares)
 def test_listing_is_read_back(owner: Owner, share: tuple[str, tuple[Fact, ...]]) -> None:
     tables = Tables()
