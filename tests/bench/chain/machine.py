@@ -7,7 +7,9 @@ import os
 import platform
 import subprocess
 
-from .peers import ROOT
+from .netavark import program
+from .peers import ROOT, reference
+from .private_host import BenchError
 
 __all__ = ["machine"]
 
@@ -26,9 +28,21 @@ def machine() -> dict[str, str]:
         "python": _said("/usr/bin/python3", "--version").removeprefix("Python "),
         "iptables": _said("iptables", "--version").removeprefix("iptables "),
         "nft": _said("nft", "--version").removeprefix("nftables "),
-        "reference plugins": "v1.9.1",
-        "netavark": "2.1.0",
+        "reference plugins": _reference(),
+        "netavark": _netavark(),
     }
+
+
+def _reference() -> str:
+    about = subprocess.run([str(reference() / "bridge")], capture_output=True, text=True, check=False, env={})
+    return about.stderr.partition("\n")[0].rpartition(" ")[2]
+
+
+def _netavark() -> str:
+    try:
+        return _said(str(program()), "--version").removeprefix("netavark ")
+    except BenchError:
+        return "left out"
 
 
 def _commit() -> str:
