@@ -88,9 +88,11 @@ def _twin() -> bytes:
 
 
 def _runs(path: str) -> bool:
-    """Without a command every plugin prints its about text and succeeds; a binary for another machine does not."""
+    """Without a command every plugin prints its about text and succeeds; a binary for another machine does not.  The
+    packaged file's own name is no plugin's."""
     try:
-        return subprocess.run([path], env={}, check=False, capture_output=True, timeout=10).returncode == 0
+        probe = subprocess.run(["bridge"], executable=path, env={}, check=False, capture_output=True, timeout=10)
+        return probe.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

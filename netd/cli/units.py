@@ -19,6 +19,8 @@ SOCKET, SERVICE = "pynetd.socket", "pynetd.service"
 
 def texts(run_dir: str, command: Sequence[str]) -> dict[str, str]:
     """The units' texts by file name.  `command` starts the engine in the foreground."""
+    # KillMode: a stop lets running calls finish, so the programs they started must not get the signal.  Nothing that
+    # gives the service a mount namespace of its own (ProtectSystem, PrivateTmp): every caller would be a foreign one
     return {
         SOCKET: f"""\
 [Unit]
@@ -41,6 +43,7 @@ After={SOCKET}
 [Service]
 Type=notify
 ExecStart={" ".join(map(_quoted, command))}
+KillMode=mixed
 Restart=on-failure
 RestartSec=100ms
 OOMScoreAdjust=-500
