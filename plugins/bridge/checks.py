@@ -14,7 +14,7 @@ from pycni_plugins.bridge.config import Bridge, parse
 
 def check(context: Context) -> None:
     bridge = parse(context.config, context.request.arguments)
-    container = context.container()
+    container = context.open_container()
     if bridge.has_ipam:  # without one the reference's CHECK always fails (appendix A.6)
         context.delegate(context.config.ipam_type, "CHECK")
     previous = context.config.prev_result()

@@ -25,7 +25,7 @@ def _parse(context: Context) -> Bridge:
 
 def add(context: Context) -> Result:
     bridge = _parse(context)
-    context.container()
+    context.open_container()
     transaction, owner = context.transaction, context.owner
     applied = transaction.apply(layers.links(bridge, owner))
     result = Result()
