@@ -1,0 +1,62 @@
+"""`scripts/quickstart` as a new user runs it, on a host where nothing of ours is, twice, and then `--down`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .host import Host, disposable_host
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = str(ROOT / "scripts" / "quickstart")
+FOREIGN_PLUGIN = "#!/bin/sh\necho somebody else\n"
+
+
+@pytest.fixture(scope="module")
+def fresh_host() -> Iterator[Host]:
+    """A host on which somebody has put a plugin called bridge before."""
+    with disposable_host() as host:
+        host.write("/opt/cni/bin/bridge", FOREIGN_PLUGIN)
+        yield host
+
+
+def _links(host: Host) -> list[str]:
+    return sorted(line.split()[1].partition("@")[0] for line in host.run("ip", "-o", "link").splitlines())
+
+
+def test_quickstart_shows_what_it_promises_again_and_goes_without_a_trace(fresh_host: Host) -> None:
+    before = _links(fresh_host)
+    for _ in range(2):
+        shown = fresh_host.run(QUICKSTART, limit=180)
+        for promise in (
+            "mynet: subnet 10.",
+            "client -> web: hello from web",
+            "and the gateway answers",
+            "packets leave masqueraded behind eth0",
+            "host -> 127.0.0.1:8080 -> web: hello from web",
+            "What to try next:",
+        ):
+            assert promise in shown
+    assert "mynet" in fresh_host.run(str(ROOT / ".venv/bin/pynet"), "ls")
+
+    assert "Done." in fresh_host.run(QUICKSTART, "--down", limit=60)
+    assert _links(fresh_host) == before
+    assert fresh_host.file("/opt/cni/bin/bridge").read_text() == FOREIGN_PLUGIN
+    assert sorted(each.name for each in fresh_host.file("/opt/cni/bin").iterdir()) == ["bridge"]
+    assert not fresh_host.file("/etc/cni/net.d/mynet.conflist").exists()
+    assert "mynet" not in fresh_host.run("iptables-save")
+    assert "containerd" not in fresh_host.run("ps", "-e", "-o", "comm")
+    assert "Done." in fresh_host.run(QUICKSTART, "--down", limit=60)
+
+
+def test_quickstart_stops_at_the_first_failure_and_says_what_to_do(fresh_host: Host) -> None:
+    fresh_host.run(QUICKSTART, limit=180)
+    try:
+        failed = fresh_host.run("sh", "-c", f"PYNET_QUICKSTART_PORT=none {QUICKSTART} 2>&1; echo status $?", limit=60)
+        assert "quickstart failed at: container web" in failed
+        assert "is host port none free?" in failed
+        assert "status 1" in failed
+    finally:
+        fresh_host.run(QUICKSTART, "--down", limit=60)
