@@ -10,6 +10,7 @@ from pycni.firewall import naming
 from pycni.firewall.facts import ISOLATED, Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
 from pycni.firewall.tables import Draft, quoted
 from pycni.spec.address import Address, Prefix
+from pycni.spec.errors import FirewallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def port_rules(fact: Publish) -> list[str]:
             continue
         host = mapping.host_address
         destination = f"-d {Prefix.host(host)} " if host and not host.is_unspecified else ""
-        protocol = mapping.protocol.lower()
+        protocol = _protocol(mapping)
         port = f"{destination}-p {protocol} -m {protocol} --dport {mapping.host_port}"
         if fact.snat:
             jump = fact.external_mark_chain or SETMARK
@@ -166,13 +167,20 @@ def entry_rules(owner: Owner, fact: Publish) -> list[str]:
         ports.setdefault(mapping.protocol, []).append(mapping.host_port)
     text = comment(naming.port_comment(owner.network, owner.container_id))
     chain = naming.port_chain(owner.network, owner.container_id)
-    words = [word if word.startswith("-") or word == "!" else quoted(word) for word in fact.conditions]
+    words = [word if word == "!" else quoted(word) for word in fact.conditions]
     conditions = "".join(f" {word}" for word in words)
     return [
         f"-p {protocol.lower()} {text} -m multiport --dports {','.join(map(str, group))}{conditions} -j {chain}"
         for protocol in sorted(ports)
         for group in _groups(ports[protocol])
     ]
+
+
+def _protocol(mapping: Mapping) -> str:
+    """One word, or FirewallError: a blank in it would add words to the rule."""
+    if not mapping.protocol.isalnum():
+        raise FirewallError(f'unknown port protocol "{mapping.protocol}"')
+    return mapping.protocol.lower()
 
 
 def _groups(ports: list[int]) -> list[list[int]]:

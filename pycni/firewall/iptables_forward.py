@@ -45,6 +45,14 @@ class ForwardAccept:
             elif self._drops(family) and self._nftables.chain(FAMILY[family], FILTER, CHAIN) is None:
                 self._iptables.change(family, FILTER, _add)
 
+    def missing(self) -> list[str]:
+        """What CHECK does not find: the rule, in the families whose FORWARD policy asks for it."""
+        return [
+            f"chain {CHAIN} not found in ip{'' if family == 4 else '6'}tables table {FILTER}"
+            for family in (4, 6)
+            if self._drops(family) and self._nftables.chain(FAMILY[family], FILTER, CHAIN) is None
+        ]
+
     def _drops(self, family: int) -> bool:
         chain = self._nftables.chain(FAMILY[family], FILTER, "FORWARD")
         return chain is not None and int.from_bytes(chain.get(_POLICY, b"\1"), "big") == _DROP

@@ -235,6 +235,8 @@ class NftBackend:
             if there is None or (there.belongs_to(owner) and not there.means(element)):
                 what = "hostport" if kind == "portmap" else kind
                 found.append(f'missing {what} rules in "{element.set}" set: {element.label}')
+        if kind == "firewall":
+            found += self._forward.missing()
         return found + self._conditions.missing(owner, facts)
 
 

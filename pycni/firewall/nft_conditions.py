@@ -10,6 +10,7 @@ from pycni.firewall import nft_static as static
 from pycni.firewall.chains import own_family
 from pycni.firewall.facts import Fact, Mapping, Owner, Publish
 from pycni.firewall.naming import attachment_hash, network_hash
+from pycni.spec.errors import FirewallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +29,13 @@ def chain_name(attachment: str) -> str:
 
 
 def rules(fact: Publish) -> list[str]:
-    """The rules of one fact, each a whole line after the chain's name."""
+    """The rules of one fact, each a whole line after the chain's name; FirewallError for words that would
+    end the line."""
     family = "ip" if fact.target.family == 4 else "ip6"
     address = str(fact.target.address) if fact.target.family == 4 else f"[{fact.target.address}]"
     words = " ".join(fact.conditions)
+    if not words.isprintable() or ";" in words:
+        raise FirewallError(f"conditions {words!r} are more than one statement")
     nfproto = "ipv4" if fact.target.family == 4 else "ipv6"
     return [
         f"meta nfproto {nfproto} {words} {_at(mapping, family)}{mapping.protocol.lower()} dport {mapping.host_port} "

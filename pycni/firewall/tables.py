@@ -8,6 +8,7 @@ that iptables-save prints, so rules are compared as strings.
 from __future__ import annotations
 
 from pycni.record import Record
+from pycni.spec.errors import FirewallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,8 +188,13 @@ class Draft:
 
 
 def restore_input(commands: Iterable[Command]) -> str:
-    """Input for one `iptables-restore --noflush`: one block, so one kernel transaction, a table."""
+    """Input for one `iptables-restore --noflush`: one block, so one kernel transaction, a table.
+
+    FirewallError when a word would break out of its line."""
     blocks: dict[str, list[str]] = {}
     for command in commands:
-        blocks.setdefault(command.table, []).append(str(command))
+        line = str(command)
+        if not line.isprintable():
+            raise FirewallError(f"control characters in iptables rule {line!r}")
+        blocks.setdefault(command.table, []).append(line)
     return "".join(f"*{table}\n" + "\n".join(lines) + "\nCOMMIT\n" for table, lines in blocks.items())

@@ -274,6 +274,33 @@ def test_an_address_with_two_owners(space: Space, firewall: Firewall) -> None:
     assert owned(space) == []
 
 
+def test_long_names(space: Space, firewall: Firewall) -> None:
+    """A comment holds 128 bytes; the hashes at its head tell owners apart all the same."""
+    owners = [Owner("n" * 90, "c" * 200 + end, "eth0") for end in "ab"]
+    for number, owner in enumerate(owners):
+        install(firewall, owner, everything(2 + number, 80 + number), NFTABLES)
+    with pytest.raises(FirewallError, match="c" * 200 + "a"):
+        firewall.install(ONE, "portmap", NFTABLES, everything(9, 80)["portmap"])
+    assert space.sh("nft list map inet pynet p_ports4").count("net: nnn") == 2
+    for owner in owners:
+        for kind in everything(2):
+            firewall.remove(owner, kind)
+    assert owned(space) == []
+
+
+def test_a_policy_that_became_drop_is_noticed(space: Space, firewall: Firewall) -> None:
+    facts = everything(2)["firewall"]
+    space.sh("iptables -A FORWARD -s 192.0.2.1 -j ACCEPT")
+    firewall.install(ONE, "firewall", NFTABLES, facts)
+    assert firewall.missing(ONE, "firewall", NFTABLES, facts) == []
+    space.sh("iptables -P FORWARD DROP")
+    assert firewall.missing(ONE, "firewall", NFTABLES, facts) == [
+        "chain PYNET-FORWARD not found in iptables table filter"
+    ]
+    firewall.install(ONE, "firewall", NFTABLES, facts)
+    assert firewall.missing(ONE, "firewall", NFTABLES, facts) == []
+
+
 def test_an_address_given_to_the_next_container(space: Space, firewall: Firewall) -> None:
     """The first one's DEL comes late: the second one's rules for the same address stay."""
     facts = (Admit((address(2).address,)),)

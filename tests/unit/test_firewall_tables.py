@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from pycni.firewall import chains, naming, withdraw
 from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
 from pycni.firewall.tables import Command, Draft, Tables, quoted, restore_input
 from pycni.spec.address import Address, Prefix
+from pycni.spec.errors import FirewallError
 
 names = st.text(st.sampled_from("abcdefXYZ0189_.-"), min_size=1, max_size=12)
 owners = st.builds(Owner, names, names, st.sampled_from(["eth0", "eth1"]))
@@ -311,3 +313,17 @@ def test_strays_spare_other_networks_and_valid_containers() -> None:
 def test_commands_read_as_restore_lines() -> None:
     text = restore_input([Command("-N", "nat", "A"), Command("-A", "filter", "B", "-j X"), Command("-X", "nat", "C")])
     assert text == "*nat\n-N A\n-X C\nCOMMIT\n*filter\n-A B -j X\nCOMMIT\n"
+
+
+def test_words_cannot_break_out_of_their_rule() -> None:
+    owner = Owner("n", "c", "eth0")
+    target = Prefix.parse("10.0.0.2/24")
+    for protocol in ("tcp -j ACCEPT", "tcp\n-F INPUT", ""):
+        with pytest.raises(FirewallError, match="unknown port protocol"):
+            chains.port_rules(Publish(target, (Mapping(protocol, 80, 80),)))
+    spaced = Publish(target, (Mapping("tcp", 80, 80),), conditions=("!", "-s 10.0.0.1 -j ACCEPT"))
+    assert '! "-s 10.0.0.1 -j ACCEPT" -j CNI-DN-' in chains.entry_rules(owner, spaced)[0]
+    draft = Draft(Tables())
+    chains.install(draft, owner, (Admit((target.address,), "ADMIN\n-F INPUT"),), 4)
+    with pytest.raises(FirewallError, match="control characters"):
+        restore_input(draft.commands)
