@@ -25,7 +25,7 @@ DEL = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0", "CNI
 class EngineProcess:
     """An engine below `directory`, run with `prefix` (such as nsenter) in front; ready when constructed.
 
-    Its standard error is kept in the file `log`."""
+    Its standard error is kept in the file `log`.  `passed` is a listening socket to hand over as systemd would."""
 
     def __init__(
         self,
@@ -33,8 +33,12 @@ class EngineProcess:
         program: Sequence[str] = PROBES,
         prefix: Sequence[str] = (),
         options: Sequence[str] = (),
+        passed: int | None = None,
     ) -> None:
         directory.mkdir(exist_ok=True)
+        if passed is not None:
+            script = f'exec 3<&{passed}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+            prefix = ("/bin/bash", "-c", script, "-", *prefix)
         self.run_dir = directory / "run"
         self.socket = str(self.run_dir / "cni.sock")
         self.log = directory / "log"
@@ -49,6 +53,7 @@ class EngineProcess:
                     stdin=subprocess.DEVNULL,
                     stderr=log,
                     cwd=ROOT,
+                    pass_fds=() if passed is None else (passed,),
                     env={"NOTIFY_SOCKET": notify, "PATH": os.environ["PATH"]},
                 )
             self._await_ready(manager)

@@ -205,3 +205,30 @@ def test_a_caller_that_says_nothing_does_not_hold_the_engine(launcher: Path, eng
     assert facts(probe(launcher))["pid"] == engine.process.pid
     for each in silent:
         each.close()
+
+
+def test_a_socket_from_systemd_outlives_the_engines(tmp_path: Path, children: Children) -> None:
+    """Calls made while no engine runs wait for the next one, and a stopping engine leaves the socket to it."""
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    listener.bind(str(tmp_path / "sock"))
+    listener.listen(8)
+    path = install("c", tmp_path / "bin", {"socket": str(tmp_path / "sock")}) / "probe"
+    for number in range(3):
+        command = [str(path)]
+        child = subprocess.Popen(
+            command, env=DEL, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        children.append(child)
+        assert child.stdin is not None
+        child.stdin.write(CONFIG)
+        child.stdin.close()
+        child.stdin = None
+        engine = EngineProcess(tmp_path / f"engine-{number}", prefix=PRIVATE, passed=listener.fileno())
+        try:
+            _stdout, stderr = child.communicate(timeout=SECONDS)
+            assert json.loads(stderr)["pid"] == engine.process.pid
+            assert engine.stop() == 0
+        finally:
+            engine.kill()
+        assert not Path(engine.socket).exists()
+    listener.close()
