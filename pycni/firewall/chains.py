@@ -164,6 +164,7 @@ def entry_rules(owner: Owner, fact: Publish) -> list[str]:
     """The jumps to a container's port chain: protocols sorted, ports in list order, at most 15 a rule."""
     ports: dict[str, list[int]] = {}
     for mapping in fact.mappings:
+        _protocol(mapping)
         ports.setdefault(mapping.protocol, []).append(mapping.host_port)
     text = comment(naming.port_comment(owner.network, owner.container_id))
     chain = naming.port_chain(owner.network, owner.container_id)

@@ -321,6 +321,8 @@ def test_words_cannot_break_out_of_their_rule() -> None:
     for protocol in ("tcp -j ACCEPT", "tcp\n-F INPUT", ""):
         with pytest.raises(FirewallError, match="unknown port protocol"):
             chains.port_rules(Publish(target, (Mapping(protocol, 80, 80),)))
+        with pytest.raises(FirewallError, match="unknown port protocol"):
+            chains.entry_rules(owner, Publish(target, (Mapping(protocol, 80, 80),)))
     spaced = Publish(target, (Mapping("tcp", 80, 80),), conditions=("!", "-s 10.0.0.1 -j ACCEPT"))
     assert '! "-s 10.0.0.1 -j ACCEPT" -j CNI-DN-' in chains.entry_rules(owner, spaced)[0]
     draft = Draft(Tables())
