@@ -59,7 +59,7 @@ class NftBackend:
         """The entry's facts hold and its stale ones of this backend do not; FirewallError, and none of it, else."""
         wanted = elements(entry.facts)
         stale = entry.stale if entry.stale_backend == NAME else ()
-        self._table.ensure()
+        self._table.ensure(wanted)
         if entry.kind == "firewall":
             self._forward.ensure()
         gone = self._only_in_first(elements(stale), wanted)
@@ -89,7 +89,7 @@ class NftBackend:
                 if error.errno not in (EEXIST, ENOENT):
                     raise FirewallError(f"changing nftables table {static.TABLE}: {error.msg}") from None
                 if error.errno == ENOENT:
-                    self._table.ensure(wanted)  # the subnet's first container, or somebody flushed the ruleset
+                    self._table.ensure(wanted)  # somebody flushed the ruleset, or removed the subnet's last container
                 fresh = False
         raise FirewallError(f"changing nftables table {static.TABLE}: it kept changing")
 

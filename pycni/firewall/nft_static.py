@@ -115,19 +115,3 @@ def from_chain(subnet: Prefix) -> str:
 
 def _name(subnet: Prefix) -> str:
     return str(subnet).replace(":", "_")
-
-
-def subnet_chain(chain: str, subnet: Prefix) -> str:
-    """Input for `nft -f -` that makes one of these chains true."""
-    family = "ip" if subnet.family == 4 else "ip6"
-    if chain == leave_chain(subnet):
-        rules = [f"{family} daddr {subnet} return", "masquerade"]
-    elif subnet.length == 0:
-        rules = [f"meta nfproto ipv{subnet.family} masquerade"]
-    else:
-        rules = [f"{family} saddr {subnet} masquerade"] + (["ip saddr 127.0.0.1 masquerade"] if family == "ip" else [])
-    where = f"inet {TABLE} {chain}"
-    return (
-        "\n".join([f"add chain {where}", f"flush chain {where}", *(f"add rule {where} {rule}" for rule in rules)])
-        + "\n"
-    )

@@ -6,11 +6,11 @@ change is one transaction; a change refused because somebody was quicker is deci
 
 from __future__ import annotations
 
-from errno import EBUSY, ENOENT
+from errno import EBUSY, EEXIST, ENOENT
 
 from pycni.firewall import nft_messages as messages
 from pycni.firewall import nft_static as static
-from pycni.firewall import programs
+from pycni.firewall import nft_subnets, programs
 from pycni.firewall.generation import INET, NfTables
 from pycni.kernel.netlink import Refused
 from pycni.spec.errors import FirewallError, KernelError
@@ -41,13 +41,16 @@ class Table:
 
     def ensure(self, wanted: Iterable[Element] = ()) -> None:
         """Load the static part where it is missing, and the subnet chains that these elements jump to."""
-        text = "" if self.exists() else static.ruleset()
+        if not self.exists():
+            self.run_nft(static.ruleset())
         chains = {element.jump: element.subnet for element in wanted if element.subnet is not None}
         for chain, subnet in chains.items():
-            if text or not self.chain_exists(chain):
-                text += static.subnet_chain(chain, subnet)
-        if text:
-            self.run_nft(text)
+            if not self.chain_exists(chain):
+                try:
+                    self._nftables.commit(messages.batch(nft_subnets.create(chain, subnet)))
+                except Refused as error:
+                    if error.errno != EEXIST:
+                        raise FirewallError(f"creating nftables chain {chain}: {error.msg}") from None
 
     def drop_unused(self, gone: Iterable[Held]) -> None:
         """Delete the subnet chains that these removed elements jumped to, where no other element does."""

@@ -274,6 +274,34 @@ def test_an_address_with_two_owners(space: Space, firewall: Firewall) -> None:
     assert owned(space) == []
 
 
+@pytest.mark.parametrize(
+    ("subnet", "masq_all", "wanted"),
+    [
+        ("10.1.2.3/24", False, ["ip saddr 10.1.2.0/24 masquerade", "ip saddr 127.0.0.1 masquerade"]),
+        ("10.1.2.3/19", False, ["ip saddr 10.1.0.0/19 masquerade", "ip saddr 127.0.0.1 masquerade"]),
+        ("10.1.2.3/32", False, ["ip saddr 10.1.2.3 masquerade", "ip saddr 127.0.0.1 masquerade"]),
+        ("10.1.2.3/24", True, ["meta nfproto ipv4 masquerade"]),
+        ("fd00::3/61", False, ["ip6 saddr fd00::/61 masquerade"]),
+        ("fd00::3/128", False, ["ip6 saddr fd00::3 masquerade"]),
+        ("fd00::3/64", True, ["meta nfproto ipv6 masquerade"]),
+    ],
+)
+def test_subnet_chains(space: Space, firewall: Firewall, subnet: str, masq_all: bool, wanted: list[str]) -> None:
+    """nft reads what we encoded as what we meant."""
+    prefix = Prefix.parse(subnet)
+    firewall.install(ONE, "portmap", NFTABLES, (Publish(prefix, (Mapping("tcp", 80, 80),), masq_all=masq_all),))
+    firewall.install(ONE, "masquerade", NFTABLES, (Masquerade((prefix,)),))
+    listing = space.sh("nft list table inet pynet").split("\n")
+    chains = {
+        line.split()[1].split("_")[1]: [each.strip() for each in listing[index + 1 : index + 3] if "}" not in each]
+        for index, line in enumerate(listing)
+        if line.startswith(("\tchain p_from_", "\tchain p_leave_"))
+    }
+    family = "ip" if prefix.family == 4 else "ip6"
+    own = str(prefix.network).removesuffix("/32").removesuffix("/128")
+    assert chains == {"from": wanted, "leave": [f"{family} daddr {own} return", "masquerade"]}
+
+
 def test_long_names(space: Space, firewall: Firewall) -> None:
     """A comment holds 128 bytes; the hashes at its head tell owners apart all the same."""
     owners = [Owner("n" * 90, "c" * 200 + end, "eth0") for end in "ab"]
@@ -359,6 +387,11 @@ def test_nftables_runs_no_program_in_the_steady_state(
         for kind in everything(3):
             each.remove(TWO, kind)
             each.remove(TWO, kind)
+        alone = Owner("alone", "three", "eth0")
+        other_subnet = {"masquerade": (Masquerade((Prefix.parse("10.7.7.7/30"),)),)}
+        install(each, alone, other_subnet, NFTABLES)
+        for kind in everything(3):
+            each.remove(alone, kind)
             each.collect("net", kind, {("one", "eth0")})
     assert runs.argv == []
 
