@@ -188,9 +188,11 @@ class Chain:
 
 
 def _comes_by_itself(route: str) -> bool:
-    """Routes the kernel adds in its own time: of link-local addresses and multicast, and anycast ones where packets
-    are forwarded (which stays on, see ops.EnableForwarding)."""
-    return "fe80:" in route or route.startswith(("multicast ff00", "anycast"))
+    """Routes the kernel adds in its own time: of link-local addresses and multicast, of IPv6 addresses themselves once
+    duplicate detection is over (the addresses are compared), and anycast ones where packets are forwarded (which stays
+    on, see ops.EnableForwarding)."""
+    of_address = route.startswith("local ") and ":" in route
+    return of_address or "fe80:" in route or route.startswith(("multicast ff00", "anycast"))
 
 
 # --- traffic ---------------------------------------------------------------------------------------------------------
