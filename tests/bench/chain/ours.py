@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from netd.engine import protocol
-from netd.engine.client import status
 
 from .private_host import ENVIRONMENT, BenchError, PrivateHost
 
@@ -45,8 +44,3 @@ def start_engine(host: PrivateHost) -> tuple[int, float]:
     log = str(host.scratch / "pynetd.log")
     done = host.ask("service", argv=argv, environment=ENVIRONMENT, log=log, socket=SOCKET, frame=frame)
     return done["pid"], done["wall"]
-
-
-def engine_status(host: PrivateHost) -> dict[str, object]:
-    """What the engine in that host says of itself."""
-    return status(f"/proc/{host.process.pid}/root{SOCKET}")
