@@ -189,6 +189,10 @@ def run(
     if handler is None:
         return ""
     config = Config(section)
+    if request.command == "GC" and not config.says_what_is_valid:
+        # its caller has sent DEL for what it knew; without the list, everything else would look stale
+        warnings.append("GC without a list of valid attachments: nothing removed")
+        return ""
     context = Context(plugin, request, config, host)
     try:
         if request.command in ("ADD", "DEL") and not request.netns_override:

@@ -75,8 +75,8 @@ def delete(context: Context) -> None:
     addresses = failures.attempt(lambda: remove_interface(context, layers.host_name(context.owner))) or ()
     if bridge.has_ipam:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
-    if bridge.has_ipam and bridge.masquerade:
-        fallback: tuple[Fact, ...] = (Masquerade(addresses),) if addresses else ()
+    if bridge.has_ipam:  # whatever ipMasq says now: it may have said otherwise on ADD
+        fallback: tuple[Fact, ...] = (Masquerade(addresses),) if addresses and bridge.masquerade else ()
         failures.attempt(lambda: context.host.firewall.remove(context.owner, MASQUERADE, fallback))
     failures.raise_first()
 

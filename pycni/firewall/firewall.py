@@ -16,6 +16,7 @@ from pycni.firewall.iptables_backend import IptablesBackend
 from pycni.firewall.iptables_forward import ForwardAccept
 from pycni.firewall.ledger import Entry, Ledger
 from pycni.firewall.nft_backend import NftBackend
+from pycni.firewall.walls import join
 from pycni.spec.errors import CniError, FirewallError
 
 TYPE_CHECKING = False
@@ -116,16 +117,18 @@ class Firewall:
             entry = Entry(owner, kind, backend, facts)
             if old is not None and (old.facts, old.backend) != (facts, backend):
                 entry = entry.replace(stale=old.facts, stale_backend=old.backend)
+            entry, walls = join(self._ledger, entry)
             self._ledger.put(entry)
             try:
-                self._backends[backend].install(entry)
+                for each in (entry, *walls):
+                    self._backends[each.backend].install(each)
             except CniError as error:
                 self._undo(owner, kind, error)
                 raise
             if entry.stale:
                 if entry.stale_backend != backend:
                     self._backends[entry.stale_backend].remove(owner, kind, entry.stale, False)
-                self._ledger.put(Entry(owner, kind, backend, facts))
+                self._ledger.put(entry.replace(stale=(), stale_backend=""))
 
     def _undo(self, owner: Owner, kind: str, cause: CniError) -> None:
         try:
@@ -143,7 +146,7 @@ class Firewall:
         entry = self._ledger.get(owner, kind)
         problems = []
         for name, backend in self._backends.items():
-            facts = fallback if entry is None else _facts_in(entry, name)
+            facts = fallback if entry is None else entry.facts_in(name)
             try:
                 backend.remove(owner, kind, facts, entry is None)
             except CniError as error:
@@ -170,8 +173,3 @@ class Firewall:
             for backend in self._backends.values():
                 removed += backend.collect(network, kind, keep)
         return removed
-
-
-def _facts_in(entry: Entry, backend: str) -> tuple[Fact, ...]:
-    facts = entry.facts if entry.backend == backend else ()
-    return facts + entry.stale if entry.stale_backend == backend else facts

@@ -78,7 +78,7 @@ class IptablesBackend:
 
     def _claimed(self, owner: Owner, fact: Fact) -> bool:
         holders = self._ledger.holders(owner, fact)
-        return any(entry.backend == NAME and _claims(entry.facts, fact) for entry in holders)
+        return any(_claims(entry.facts_in(NAME), fact) for entry in holders)
 
     def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...], search: bool) -> None:  # noqa: ARG002
         """Nothing of this owner and kind is left; FirewallError with every reason why something is.  Names are

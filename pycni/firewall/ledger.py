@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 VERSION = 1
 
 _CLAIMS = ".claims"
+_BRIDGE = "bridge-"
 
 
 class Entry(Record):
     """What one attachment has.  `stale` are facts of an earlier ADD that a later one was replacing when it was cut
-    short; they are removed with the others.  `backend` is where the facts are, `stale_backend` where the stale ones."""
+    short; they are removed with the others.  `backend` is where the facts are, `stale_backend` where the stale ones,
+    `walled_in` a second backend that has the Isolate facts too (see `pycni.firewall.walls`)."""
 
     owner: Owner
     kind: str
@@ -45,6 +47,17 @@ class Entry(Record):
     facts: tuple[Fact, ...]
     stale: tuple[Fact, ...] = ()
     stale_backend: str = ""
+    walled_in: str = ""
+
+    @property
+    def walls(self) -> tuple[Fact, ...]:
+        """The Isolate facts."""
+        return tuple([fact for fact in self.facts if isinstance(fact, Isolate)])
+
+    def facts_in(self, backend: str) -> tuple[Fact, ...]:
+        """Everything this backend may have of the attachment."""
+        facts = self.facts if self.backend == backend else self.walls if self.walled_in == backend else ()
+        return facts + self.stale if self.stale_backend == backend else facts
 
 
 def encode_fact(fact: Fact) -> dict[str, Any]:
@@ -109,6 +122,7 @@ def encode(entry: Entry) -> str:
             "facts": [encode_fact(fact) for fact in entry.facts],
             "stale": [encode_fact(fact) for fact in entry.stale],
             "stale_backend": entry.stale_backend,
+            "walled_in": entry.walled_in,
         }
     )
 
@@ -121,7 +135,7 @@ def decode(text: bytes | str) -> Entry:
     owner = Owner(**data["owner"])
     facts = tuple([decode_fact(fact) for fact in data["facts"]])
     stale = tuple([decode_fact(fact) for fact in data["stale"]])
-    return Entry(owner, data["kind"], data["backend"], facts, stale, data["stale_backend"])
+    return Entry(owner, data["kind"], data["backend"], facts, stale, data["stale_backend"], data["walled_in"])
 
 
 class Ledger:
@@ -177,10 +191,19 @@ class Ledger:
     def holders(self, owner: Owner, fact: Fact) -> Iterator[Entry]:
         """Other attachments that have an address or the bridge of an Admit or Isolate fact, or had it lately."""
         for key in _keys(fact):
-            for name in _names(f"{self.directory}/{_CLAIMS}/{key}"):
-                entry = _read(f"{self.directory}/{name.replace('.', '/', 2)}.{FIREWALL}")
-                if entry is not None and entry.owner != owner:
-                    yield entry
+            yield from (entry for entry in self._claimants(key) if entry.owner != owner)
+
+    def bridges(self) -> Iterator[Iterator[Entry]]:
+        """For each isolated bridge the entries that isolate it."""
+        for key in _names(f"{self.directory}/{_CLAIMS}"):
+            if key.startswith(_BRIDGE):
+                yield self._claimants(key)
+
+    def _claimants(self, key: str) -> Iterator[Entry]:
+        for name in _names(f"{self.directory}/{_CLAIMS}/{key}"):
+            entry = _read(f"{self.directory}/{name.replace('.', '/', 2)}.{FIREWALL}")
+            if entry is not None:
+                yield entry
 
     def network(self, network: str, kind: str) -> Iterator[Entry]:
         """The entries of one network."""
@@ -241,7 +264,7 @@ class Ledger:
 def _keys(fact: Fact) -> list[str]:
     if isinstance(fact, Admit):
         return [f"address-{address.packed.hex()}" for address in fact.addresses]
-    return [f"bridge-{h16(fact.bridge)}"] if isinstance(fact, Isolate) else []
+    return [f"{_BRIDGE}{h16(fact.bridge)}"] if isinstance(fact, Isolate) else []
 
 
 def _unlink(path: str) -> None:

@@ -148,8 +148,7 @@ class NftBackend:
         return any(
             element.identity == there.identity
             for entry in self._ledger.others(owner, kind)
-            if entry.backend == NAME
-            for element in elements(entry.facts)
+            for element in elements(entry.facts_in(NAME))
         )
 
     def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...], search: bool) -> None:
@@ -220,8 +219,8 @@ class NftBackend:
         claimed = {
             element.identity
             for entry in (self._ledger.all() if shared else ())
-            if entry.kind == kind and entry.backend == NAME
-            for element in elements(entry.facts)
+            if entry.kind == kind
+            for element in elements(entry.facts_in(NAME))
         }
         return [held for held in shared if held.identity not in claimed]
 

@@ -107,6 +107,10 @@ def parse_environment(environment: Mapping[str, str]) -> Request:
     )
 
 
+_VALID_KEYS = ("cni.dev/valid-attachments", "cni.dev/attachments")
+"""The second is what the specification said before it was corrected (cni#1101); libcni sends both."""
+
+
 class Config:
     """The configuration of one plugin.  `section` gives typed access to every key; the shared keys are read here.
 
@@ -148,16 +152,21 @@ class Config:
         except CniError as error:
             raise CniError(f"could not parse prevResult: {error.msg}") from None
 
+    @property
+    def says_what_is_valid(self) -> bool:
+        """Whether a GC carries its list at all.  cnitool's does not (libcni 1.3.0 called without arguments)."""
+        return any(key in self.section.raw for key in _VALID_KEYS)
+
     def valid_attachments(self) -> frozenset[tuple[str, str]]:
         """GC's list of (container id, interface name) to keep (spec 1.1.0, cni.dev/valid-attachments).
 
         ConfigError when the key is missing: garbage collection without the list would free everything."""
-        for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
+        for key in _VALID_KEYS:
             # libcni writes null when nothing is attached; only a key that is absent means that nobody said
             if key in self.section.raw:
                 attachments = self.section.sections(key)
                 return frozenset((each.string("containerID"), each.string("ifname")) for each in attachments)
-        raise self.section.wrong("cni.dev/valid-attachments", "GC needs the list of valid attachments")
+        raise self.section.wrong(_VALID_KEYS[0], "GC needs the list of valid attachments")
 
 
 def parse_section(stdin: bytes) -> Section:

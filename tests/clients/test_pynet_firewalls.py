@@ -99,7 +99,6 @@ def test_walls_between_networks(network: str, web: Container, nerdctl: Nerdctl, 
     _walled_off(web, nerdctl, host, network.removeprefix("by-"))
 
 
-@pytest.mark.xfail(strict=True, reason="each backend knows only its own bridges, so a wall has no second side")
 def test_walls_between_networks_of_different_backends(
     network: str, web: Container, nerdctl: Nerdctl, host: Host
 ) -> None:

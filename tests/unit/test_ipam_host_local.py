@@ -208,8 +208,7 @@ def test_gc_keeps_the_listed(tmp_path: Path) -> None:
     valid = [{"containerID": "c2", "ifname": "eth0"}, {"containerID": "c3", "ifname": "eth1"}]
     assert call("GC", {**config, "cni.dev/valid-attachments": valid}) is None
     assert leases(tmp_path) == {"10.1.2.3": "c2\neth0"}
-    code, msg = call("GC", config)
-    assert (code, "cni.dev/valid-attachments" in msg) == (999, True)
+    assert call("GC", config) is None  # nobody said what is valid, so nothing is stale
     assert leases(tmp_path) == {"10.1.2.3": "c2\neth0"}
     # ranges that no longer hold the lease, and would not even be accepted
     moved = conf(tmp_path, ipam={"subnet": "10.1.2.9/24"})

@@ -23,7 +23,7 @@ from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError
 from pycni.spec.result import Interface, IpConfig, Result
 
-CONFIG = {"name": "net", "cniVersion": "1.1.0"}
+CONFIG: dict[str, Any] = {"name": "net", "cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
 
 
 class Call(Record):
@@ -264,6 +264,16 @@ def test_other_commands_print_nothing_but_warnings(machine: Machine, sample: Sam
     for command, name in (("DEL", "delete"), ("CHECK", "check"), ("GC", "gc"), ("STATUS", "status")):
         assert machine.succeeds(sample.plugin, command, CONFIG) == f"a line from {name}\n"
     assert sample.calls == ["delete", "check", "gc", "status"]
+
+
+def test_gc_without_the_list_of_valid_attachments_removes_nothing(machine: Machine, sample: Sample) -> None:
+    """What cnitool sends: libcni 1.3.0 called without arguments leaves the key out."""
+    config = {key: value for key, value in CONFIG.items() if key != "cni.dev/valid-attachments"}
+    said = machine.succeeds(sample.plugin, "GC", config)
+    assert said == "GC without a list of valid attachments: nothing removed\n"
+    assert sample.calls == []
+    machine.succeeds(sample.plugin, "GC", {**config, "cni.dev/attachments": None})
+    assert sample.calls == ["gc"]
 
 
 def test_warnings_are_kept_when_the_call_fails(machine: Machine, sample: Sample) -> None:
