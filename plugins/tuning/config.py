@@ -67,14 +67,17 @@ def _strings(section: Section, key: str) -> dict[str, str]:
     return {name: values.string(name) for name in values.raw}
 
 
-def refuse_duplicates(stdin: bytes) -> None:
-    """CniError when the top-level `sysctl` object names a key twice; a decoded dict cannot tell any more."""
+def refuse_duplicates(stdin: bytes, section: Section) -> None:
+    """CniError when the top-level `sysctl` object names a key twice; the decoded `section` cannot tell any more."""
+    keys = section.section_or_empty("sysctl").raw
+    if b"\\" not in stdin and all(stdin.count(b'"%s"' % key.encode()) == 1 for key in keys):
+        return  # nearly always, and then the text need not be decoded a second time
     top = jsontext.loads(stdin, pairs_hook=tuple)
     for name, value in top:
-        if name.lower() == "sysctl" and isinstance(value, tuple):
-            keys = [key for key, _ in value]
-            if len(keys) != len(set(keys)):
-                raise CniError("duplicated sysctl keys are not allowed")
+        if name.lower() != "sysctl" or not isinstance(value, tuple):
+            continue
+        if len(value) != len({key for key, _ in value}):
+            raise CniError("duplicated sysctl keys are not allowed")
 
 
 def sysctl_path(key: str, ifname: str) -> str:

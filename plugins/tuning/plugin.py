@@ -45,7 +45,7 @@ def _previous(context: Context) -> Result:
 
 
 def add(context: Context) -> Result:
-    refuse_duplicates(context.request.stdin)
+    refuse_duplicates(context.request.stdin, context.config.section)
     tuning = _parse(context)
     if tuning.sysctls:
         _honour_allowlist(context, tuning)
@@ -97,7 +97,7 @@ def delete(context: Context) -> None:
 
 
 def check(context: Context) -> None:
-    refuse_duplicates(context.request.stdin)
+    refuse_duplicates(context.request.stdin, context.config.section)
     tuning = _parse(context)
     _previous(context)
     container, ifname = context.container(), context.request.ifname

@@ -321,6 +321,15 @@ class MemoryNamespace:
     def write_sysctl(self, path: str, value: str) -> None:
         self._state.sysctls.write(path, value, self._state.devices.values())
 
+    def replace_sysctl(self, path: str, value: str) -> str | None:
+        try:
+            before = self.read_sysctl(path)
+        except OSError:
+            before = None
+        if before != value:
+            self.write_sysctl(path, value)
+        return before
+
     def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> None:
         flows = self._state.udp_flows
         flows[:] = [each for each in flows if each[0] != family or each[1] not in ports]

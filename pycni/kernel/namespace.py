@@ -41,7 +41,8 @@ TRASH_GROUP = 0x70796E21
 """Devices of this group ("pyn!" in ASCII) are retired: out of use, and anyone may delete them."""
 
 _SYSCTL_ROOT = "/proc/sys/"
-_SYSCTL_LIMIT = 65536
+_SYSCTL_CHUNK = 4096
+"""Bytes.  The kernel clears a buffer of the size asked for at every read; hardly any value is longer than this."""
 
 
 class Namespace:
@@ -289,20 +290,25 @@ class Namespace:
     def read_sysctl(self, path: str) -> str:
         """The content of /proc/sys/`path` without its final newline; OSError of the file access passes through."""
         with self.entered():
-            fd = os.open(_sysctl_file(path), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                return os.read(fd, _SYSCTL_LIMIT).decode(errors="replace").removesuffix("\n")
-            finally:
-                os.close(fd)
+            return _read_file(_sysctl_file(path))
 
     def write_sysctl(self, path: str, value: str) -> None:
         """Writes /proc/sys/`path` in one write; OSError of the file access passes through."""
         with self.entered():
-            fd = os.open(_sysctl_file(path), os.O_WRONLY | os.O_CLOEXEC)
+            _write_file(_sysctl_file(path), value)
+
+    def replace_sysctl(self, path: str, value: str) -> str | None:
+        """Makes /proc/sys/`path` hold `value`; what it held before, None for one that can only be written, such as
+        net/ipv4/route/flush.  OSError of the write passes through."""
+        file = _sysctl_file(path)
+        with self.entered():
             try:
-                os.write(fd, value.encode())
-            finally:
-                os.close(fd)
+                before = _read_file(file)
+            except OSError:
+                before = None
+            if before != value:
+                _write_file(file, value)
+            return before
 
     def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> None:
         """Deletes the connection tracking entries of UDP flows sent to these ports (contract 4.6)."""
@@ -377,6 +383,26 @@ def _subject(device: str, addresses: Sequence[Prefix], routes: Sequence[Route], 
     if up and position == 0:
         return f'set "{device}" UP'
     return f"add route '{_routes.route_text(routes[position - up], device)}'"
+
+
+def _read_file(file: str) -> str:
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = part = os.read(fd, _SYSCTL_CHUNK)
+        while len(part) == _SYSCTL_CHUNK:
+            part = os.read(fd, _SYSCTL_CHUNK)
+            content += part
+        return content.decode(errors="replace").removesuffix("\n")
+    finally:
+        os.close(fd)
+
+
+def _write_file(file: str, value: str) -> None:
+    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
 
 
 def _sysctl_file(path: str) -> str:

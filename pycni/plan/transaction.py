@@ -236,18 +236,12 @@ class Transaction:
     def _sysctl(self, op: ops.Sysctl) -> None:
         where = self._place(op.place)
         try:
-            before: str | None = where.read_sysctl(op.path)
-        except OSError:  # some can only be written, as net/ipv4/route/flush
-            before = None
-        if before == op.value:
-            return
-        try:
-            where.write_sysctl(op.path, op.value)
+            before = where.replace_sysctl(op.path, op.value)
         except OSError as error:
             if op.required:
                 raise CniError(f"open /proc/sys/{op.path}: {(error.strerror or str(error)).lower()}") from None
             return
-        if before is not None:
+        if before is not None and before != op.value:
             old = before
             self.on_undo(f"sysctl {op.path}", lambda: where.write_sysctl(op.path, old))
 

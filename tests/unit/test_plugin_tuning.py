@@ -17,6 +17,7 @@ from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, Link
 from pycni.plan import ops
 from pycni.spec.errors import CniError, ConfigError
 from pycni.spec.request import parse_config
+from pycni.spec.section import Section
 from pycni_plugins.tuning import backup
 from pycni_plugins.tuning.config import Tuning, parse, refuse_duplicates, refuse_unlisted, sysctl_path
 from pycni_plugins.tuning.plugin import plan
@@ -98,6 +99,8 @@ def test_a_bad_mac() -> None:
     [
         ('{"sysctl":{"a":"1","a":"2"}}', True),
         ('{"Sysctl":{"a":"1","a":"1"}}', True),
+        ('{"sysctl":{"a":"1","\\u0061":"1"}}', True),
+        ('{"sysctl":{"a":"1"},"name":"a"}', False),
         ('{"sysctl":{"a.b":"1","a/b":"2"}}', False),
         ('{"sysctl":{"a":"1"},"args":{"cni":{"sysctl":{"a":"1","a":"2"}}}}', False),
         ('{"sysctl":null}', False),
@@ -106,10 +109,10 @@ def test_a_bad_mac() -> None:
 )
 def test_duplicate_keys(text: str, duplicate: bool) -> None:
     if not duplicate:
-        refuse_duplicates(text.encode())
+        refuse_duplicates(text.encode(), Section(json.loads(text)))
         return
     with pytest.raises(CniError, match=r"^duplicated sysctl keys are not allowed$"):
-        refuse_duplicates(text.encode())
+        refuse_duplicates(text.encode(), Section(json.loads(text)))
 
 
 @pytest.mark.parametrize(
