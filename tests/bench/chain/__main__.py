@@ -29,6 +29,8 @@ from .table import (
 )
 
 ROUNDS, QUICK_ROUNDS = 20, 5
+_ALONE = 5
+"""Rounds of a plugin alone for each round of chains."""
 
 
 @dataclass
@@ -79,6 +81,13 @@ def chosen_pairs(groups: list[str], notes: list[str]) -> list[Pair]:
     return pairs
 
 
+def measure_alone(report: Report, pairs: list[Pair], rounds: int, *, self_test: bool) -> None:
+    """A plugin that takes less than a millisecond: the two contestants take turns with nobody between them, because
+    a dozen others would leave each of them nothing in the processor's caches, and often, because that is cheap."""
+    run = interleaved([pairs[0].base, pairs[0].ours], rounds * _ALONE, self_test=self_test)
+    report.take("alone", run, chain_rows(run, pairs))
+
+
 def measure_chain(report: Report, pairs: list[Pair], rounds: int, *, self_test: bool) -> None:
     """One container at a time, all contestants in one run."""
     names = list(dict.fromkeys(name for pair in pairs for name in (pair.base, pair.ours)))
@@ -98,8 +107,11 @@ def measure(given: argparse.Namespace) -> Report:
         f"Times are medians with minima in brackets, of {given.rounds} interleaved rounds. "
         f"Each program's time includes {milliseconds(floor)} ms that starting and awaiting /bin/true takes."
     )
-    if pairs := chosen_pairs(groups, report.notes):
-        measure_chain(report, pairs, given.rounds, self_test=given.self_test)
+    pairs = chosen_pairs(groups, report.notes)
+    if chains := [pair for pair in pairs if pair.group != "tuning"]:
+        measure_chain(report, chains, given.rounds, self_test=given.self_test)
+    if alone := [pair for pair in pairs if pair.group == "tuning"]:
+        measure_alone(report, alone, given.rounds, self_test=given.self_test)
     if "existing" in groups:
         runs = existing(["ref-nft", "nft"], list(EXISTING), given.rounds, self_test=given.self_test)
         rows = existing_rows(runs, "nft", "ref-nft")
