@@ -73,12 +73,12 @@ _pynet() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} options=
     COMPREPLY=()
     case $previous in
-        {'|'.join(_PATH_FLAGS)}) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
-{values}        {'|'.join(valued)}) return ;;
+        {"|".join(_PATH_FLAGS)}) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
+{values}        {"|".join(valued)}) return ;;
     esac
     if [[ -z $options ]]; then
         if (( COMP_CWORD == 1 )); then
-            options='{' '.join(words)} --help --version'
+            options='{" ".join(words)} --help --version'
         else
             case ${{COMP_WORDS[1]}} in
 {cases}            esac

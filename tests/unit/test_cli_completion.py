@@ -25,7 +25,7 @@ def completed(line: str, folder: Path) -> list[str]:
     words = line.split(" ")
     program = f"""
         source {script}
-        COMP_WORDS=({' '.join(f"'{word}'" for word in words)}) COMP_CWORD={len(words) - 1}
+        COMP_WORDS=({" ".join(f"'{word}'" for word in words)}) COMP_CWORD={len(words) - 1}
         _pynet 2>/dev/null
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """

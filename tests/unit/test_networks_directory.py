@@ -162,9 +162,7 @@ def test_an_ambiguous_prefix_names_both(places: Places, host: FakeHost) -> None:
     make(places, host, "n7")
     first = directory.load(places.netconf_dir).networks[0]
     second = next(
-        candidate
-        for number in range(100000)
-        if (candidate := first.replace(name=f"m{number}")).id[:3] == first.id[:3]
+        candidate for number in range(100000) if (candidate := first.replace(name=f"m{number}")).id[:3] == first.id[:3]
     )
     with pytest.raises(Ambiguous, match=f"fits n7 and {second.name}"):
         directory.Inventory((first, second)).find(first.id[:3])
