@@ -39,6 +39,7 @@ class Calls:
 
     def serve(self, body: bytes, descriptors: tuple[int, ...], peer: Peer) -> bytes:
         """The frame to answer with.  ProtocolError when the body is malformed."""
+        self._reaper.call_begins()
         call = protocol.decode_call(body)
         if not descriptors:
             raise ProtocolError("call without the caller's network namespace")

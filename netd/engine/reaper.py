@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
+from time import monotonic
 
 from netd.engine.places import Place, Places
 from pycni.spec.errors import CniError
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     Item = tuple[Place, Work] | Event | None
 
 
+QUIET_SECONDS = 0.05
+PATIENCE_SECONDS = 0.5
+"""Deleting links holds the kernel's RTNL lock for 20 ms and more, and every call waits for it.  So the reaper lets
+calls go first until there was none for a while, but not for ever."""
+
+
 class Reaper:
     """Work is done in order of arrival; what is equal and waits together is done once."""
 
@@ -30,6 +37,7 @@ class Reaper:
         self._lock = Lock()
         self._pending = 0
         self._stopping = False
+        self._last_call = 0.0
         self._thread = Thread(target=self._run, name="reaper", daemon=True)
 
     @property
@@ -46,6 +54,10 @@ class Reaper:
         with self._lock:
             self._pending += 1
         self._queue.put((place, work))
+
+    def call_begins(self) -> None:
+        """A call is being served, so the moment is not quiet."""
+        self._last_call = monotonic()
 
     def look_again(self) -> None:
         """A foreign place has become free: it is to be closed in time."""
@@ -82,14 +94,29 @@ class Reaper:
                 return
 
     def _take(self) -> list[Item]:
-        """Everything that waits; empty when it is time to close an idle place."""
+        """Everything that waits, when the moment has come; empty when it is time to close an idle place."""
         items: list[Item] = []
         try:
             items.append(self._queue.get(timeout=self._places.seconds_to_idle()))
+            patience = monotonic() + PATIENCE_SECONDS
+            while self._can_wait(items):
+                now = monotonic()
+                rest = min(self._last_call + QUIET_SECONDS, patience) - now
+                if rest <= 0:
+                    break
+                try:
+                    items.append(self._queue.get(timeout=rest))
+                except Empty:
+                    continue
             while True:
                 items.append(self._queue.get_nowait())
         except Empty:
             return items
+
+    def _can_wait(self, items: list[Item]) -> bool:
+        """There is work, and nobody waits for it."""
+        worked = any(isinstance(item, tuple) for item in items)
+        return worked and not self._stopping and not any(isinstance(item, Event) for item in items)
 
     def _do(self, place: Place, work: Work) -> None:
         namespace = self._places.borrow(place)
