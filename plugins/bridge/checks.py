@@ -5,7 +5,7 @@ from __future__ import annotations
 from pycni.firewall.facts import Masquerade
 from pycni.firewall.naming import MASQUERADE
 from pycni.kernel.model import IFF_PROMISC, Link, format_mac
-from pycni.plan.verify import container_interface, verify_addresses, verify_routes
+from pycni.plan.verify import container_interface, verify_addresses, verify_routes, verify_rules
 from pycni.skeleton import Context
 from pycni.spec.errors import CniError
 from pycni.spec.result import Interface, Result
@@ -33,11 +33,8 @@ def check(context: Context) -> None:
     verify_addresses(container, link, previous)
     verify_routes(container, previous)
     if bridge.has_ipam and bridge.masquerade:
-        backend = context.host.firewall.choose(MASQUERADE, bridge.masquerade_backend)
         fact = Masquerade(tuple(ip.address for ip in previous.ips))
-        missing = context.host.firewall.missing(context.owner, MASQUERADE, backend, (fact,))
-        if missing:
-            raise CniError(missing[0])
+        verify_rules(context, MASQUERADE, bridge.masquerade_backend, (fact,))
 
 
 def _check_bridge(bridge: Bridge, previous: Result, link: Link | None) -> Link:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pycni.firewall.facts import ISOLATED, SAME_BRIDGE, Admit, Fact, Isolate
 from pycni.firewall.naming import CHAIN_LIMIT, FIREWALL
 from pycni.plan import ops
+from pycni.plan.verify import verify_rules
 from pycni.record import Record
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError
@@ -79,10 +80,7 @@ def add(context: Context) -> Result:
 def check(context: Context) -> None:
     firewall = parse(context.config)
     wanted = facts(firewall, _previous(context))
-    backend = context.host.firewall.choose(FIREWALL, firewall.backend)
-    missing = context.host.firewall.missing(context.owner, FIREWALL, backend, wanted)
-    if missing:
-        raise CniError(missing[0])
+    verify_rules(context, FIREWALL, firewall.backend, wanted)
 
 
 def delete(context: Context) -> None:

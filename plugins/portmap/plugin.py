@@ -5,6 +5,7 @@ from __future__ import annotations
 from pycni.firewall.facts import Fact, Mapping, Publish
 from pycni.firewall.naming import CHAIN_LIMIT, PORTMAP
 from pycni.plan import ops
+from pycni.plan.verify import verify_rules
 from pycni.record import Record
 from pycni.skeleton import Context, Plugin
 from pycni.spec.address import Address, Prefix
@@ -169,10 +170,7 @@ def check(context: Context) -> None:
     if not portmap.mappings:
         return
     wanted = facts(portmap, targets(previous, context.request.ifname))
-    backend = context.host.firewall.choose(PORTMAP, portmap.backend)
-    missing = context.host.firewall.missing(context.owner, PORTMAP, backend, wanted)
-    if missing:
-        raise CniError(missing[0])
+    verify_rules(context, PORTMAP, portmap.backend, wanted)
 
 
 def delete(context: Context) -> None:

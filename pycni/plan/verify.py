@@ -7,6 +7,9 @@ from pycni.spec.result import Interface, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pycni.firewall.facts import Fact
     from pycni.kernel.api import NamespaceApi
     from pycni.kernel.model import Link
     from pycni.skeleton import Context
@@ -46,3 +49,12 @@ def verify_routes(container: NamespaceApi, previous: Result) -> None:
                 break
         else:
             raise CniError(f"Expected Route {wanted.destination} via {wanted.gateway} not found in routing table")
+
+
+def verify_rules(context: Context, kind: str, requested: str, facts: Iterable[Fact]) -> None:
+    """This attachment's firewall facts hold; CniError with the first that does not.  `requested` is the backend the
+    configuration names, "" for the host's own."""
+    firewall = context.host.firewall
+    missing = firewall.missing(context.owner, kind, firewall.choose(kind, requested), facts)
+    if missing:
+        raise CniError(missing[0])
