@@ -30,6 +30,7 @@ Description=CNI plugin calls for the pynet engine
 ListenStream={run_dir.replace("%", "%%")}/cni.sock
 SocketMode=0600
 Backlog=512
+RemoveOnStop=yes
 
 [Install]
 WantedBy=sockets.target
