@@ -301,7 +301,7 @@ def test_gc_without_the_list_frees_nothing(machine: RealMachine, netns: Callable
     chain.add(netns().path)
     before = machine.snapshot()
     config = {**bridge(machine, [V4]), "name": "net", "cniVersion": "1.1.0"}
-    assert "GC needs the list of valid attachments" in machine.error("bridge", "GC", config, "")["msg"]
+    assert machine.ok("bridge", "GC", config, "") is None
     assert machine.snapshot() == before
 
 
