@@ -184,11 +184,15 @@ def _sweep() -> None:
 def _remove_cgroups(name: str) -> None:
     """Remove the directories below each hierarchy; the kernel lets go of them a moment after the last process."""
 
+    def present() -> list[Path]:
+        # version 2 alone has them at the top
+        return [*CGROUPS.glob(f"*/{name}"), *CGROUPS.glob(name)]
+
     def gone() -> bool:
-        for top in CGROUPS.glob(f"*/{name}"):
+        for top in present():
             for directory, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(directory)
-        return not list(CGROUPS.glob(f"*/{name}"))
+        return not present()
 
     wait_until(gone, f"the cgroups of {name} to be removable")

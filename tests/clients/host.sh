@@ -8,8 +8,15 @@
 # go mounts, links and firewall rules. Only cgroup directories and SCRATCH remain, for host.py to remove.
 set -euo pipefail
 
+# Debian 12 as it is installed has version 2 alone.
+unified() { [[ $(stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]]; }
+
 hierarchies() {
     local dir
+    if unified; then
+        echo /sys/fs/cgroup
+        return
+    fi
     for dir in /sys/fs/cgroup/*; do
         [[ -L $dir || ! -e $dir/cgroup.procs ]] || printf '%s\n' "$dir"
     done
@@ -30,12 +37,30 @@ enter() {
         done
     done
     join_cgroups "$name"
-    exec unshare --mount --net --pid --fork --uts --ipc --cgroup --propagation private "$0" boot "$scratch"
+    exec unshare --cgroup "$0" leave "$name" "$scratch"
+}
+
+# Version 2 gives no controllers to the children of a cgroup that has processes itself, as the host's root may not.
+leaf() {
+    if unified; then echo "$1/processes"; else echo "$1"; fi
+}
+
+leave() {
+    local name=$1 scratch=$2
+    if unified; then mkdir "/sys/fs/cgroup/$(leaf "$name")"; fi
+    join_cgroups "$(leaf "$name")"
+    exec unshare --mount --net --pid --fork --uts --ipc --propagation private "$0" boot "$scratch"
 }
 
 # Each v1 hierarchy anew, so that its root is the host's own directory: containers' cgroups stay below it.
 mount_cgroups() {
     local dir name options kinds=()
+    if unified; then
+        umount --recursive --lazy /sys
+        mount -t sysfs sysfs /sys
+        mount -t cgroup2 cgroup2 /sys/fs/cgroup
+        return
+    fi
     for dir in $(hierarchies); do kinds+=("$(stat -f -c %T "$dir") ${dir##*/}"); done
     # Unmounted, not covered: clients read the mount table and would take the machine's hierarchies for their own.
     umount --recursive --lazy /sys
@@ -103,9 +128,10 @@ command=$1
 shift
 case $command in
     enter) enter "$@" ;;
+    leave) leave "$@" ;;
     boot) boot "$@" ;;
     join)
-        join_cgroups "$1"
+        join_cgroups "$(leaf "$1")"
         shift
         pid=$1
         shift
