@@ -5,6 +5,7 @@ from __future__ import annotations
 from pycni.firewall.facts import Fact, Masquerade, Owner
 from pycni.firewall.naming import MASQUERADE, attachment_hash, network_hash
 from pycni.kernel.model import Link, format_mac
+from pycni.kernel.namespace import NEWBORN_GROUP
 from pycni.plan import ops
 from pycni.plan.teardown import Failures, remove_interface
 from pycni.skeleton import Context, Plugin
@@ -86,19 +87,22 @@ def gc(context: Context) -> None:
     bridge = _parse(context)
     keep = context.config.valid_attachments()
     failures = Failures()
-    failures.attempt(lambda: _collect_links(context, keep))
+    failures.attempt(lambda: _collect_links(context, bridge.name, keep))
     if bridge.has_ipam:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "GC"))
     failures.attempt(lambda: context.host.firewall.collect(context.config.name, MASQUERADE, keep))
     failures.raise_first()
 
 
-def _collect_links(context: Context, keep: AbstractSet[tuple[str, str]]) -> None:
+def _collect_links(context: Context, bridge: str, keep: AbstractSet[tuple[str, str]]) -> None:
     network, host = context.config.name, context.host.namespace
     valid = {attachment_hash(Owner(network, container_id, ifname)) for container_id, ifname in keep}
-    for link in host.links():
+    links = host.links()
+    masters = {link.index for link in links if link.name == bridge}
+    for link in links:
         tag = link.alias.partition(",")[0]
-        if tag.startswith(network_hash(network) + "-") and tag not in valid:
+        stale = tag.startswith(network_hash(network) + "-") and tag not in valid
+        if stale or (link.group == NEWBORN_GROUP and link.master in masters):
             host.delete_link(link.index)
 
 

@@ -64,23 +64,26 @@ def save(data_dir: str, run_dir: str, owner: Owner, text: str) -> None:
     """CniError naming the file when it cannot be written."""
     path = path_of(data_dir, owner)
     try:
+        # first the mark, so that garbage collection finds a file that was made just before a crash
+        os.makedirs(f"{run_dir}/tuning", 0o700, exist_ok=True)
+        _unlink(_marker(run_dir, owner))
+        os.symlink(os.path.abspath(path), _marker(run_dir, owner))
         # root may enter a directory without the search bit, and 0600 is what the reference makes
         os.makedirs(data_dir, 0o600, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        os.makedirs(f"{run_dir}/tuning", 0o700, exist_ok=True)
-        _unlink(_marker(run_dir, owner))
-        os.symlink(os.path.abspath(path), _marker(run_dir, owner))
     except OSError as error:
         raise CniError(f"failed to write backup data {path}: {(error.strerror or '').lower()}") from None
 
 
 def load(data_dir: str, owner: Owner) -> str | None:
-    """The file's text, None when there is none."""
+    """The file's text, "" when there is none, None when it cannot be read."""
     try:
-        with open(path_of(data_dir, owner), encoding="utf-8") as file:
+        with open(path_of(data_dir, owner), encoding="utf-8", errors="replace") as file:
             return file.read()
+    except FileNotFoundError:
+        return ""
     except OSError:
         return None
 

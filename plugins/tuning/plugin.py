@@ -87,7 +87,8 @@ def delete(context: Context) -> None:
     if text is None:
         return
     try:
-        container = context.container_or_none()
+        container = context.container_or_none() if text else None
+        # an empty file is of an ADD cut short before it changed anything
         if container is not None and container.link(owner.ifname) is not None:
             context.transaction.apply([backup.parse(text, owner.ifname)])
     except (CniError, ValueError) as error:

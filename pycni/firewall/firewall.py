@@ -10,10 +10,12 @@ import fcntl
 import os
 from _thread import allocate_lock
 
+from pycni.firewall import programs
 from pycni.firewall.generation import NfTables
 from pycni.firewall.iptables import Iptables, unusable
 from pycni.firewall.iptables_backend import IptablesBackend
 from pycni.firewall.iptables_forward import ForwardAccept
+from pycni.firewall.kept_listing import KeptListing
 from pycni.firewall.ledger import Entry, Ledger
 from pycni.firewall.nft_backend import NftBackend
 from pycni.firewall.walls import join
@@ -44,10 +46,12 @@ NFTABLES = "nftables"
 
 
 class _Lock:
-    """Between threads by a lock, between processes by flock(2) on a file that stays."""
+    """Between threads by a lock, between processes by flock(2) on a file that stays; a program that we started and
+    did not live to wait for holds it on."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, namespace: Namespace) -> None:
         self._path = path
+        self._namespace = namespace
         self._threads = allocate_lock()
         self._fd = -1
 
@@ -57,6 +61,7 @@ class _Lock:
             if self._fd < 0:
                 os.makedirs(os.path.dirname(self._path), 0o755, exist_ok=True)
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                programs.guard(self._namespace, self._fd)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         except OSError as error:
             self._threads.release()
@@ -70,6 +75,7 @@ class _Lock:
 
     def close(self) -> None:
         if self._fd >= 0:
+            programs.guard(self._namespace, -1)
             os.close(self._fd)
             self._fd = -1
 
@@ -77,12 +83,15 @@ class _Lock:
 class Firewall:
     """Thread-safe; keep one per namespace, because it remembers listings and owns a netlink socket."""
 
-    def __init__(self, namespace: Namespace, run_dir: str) -> None:
+    def __init__(self, namespace: Namespace, run_dir: str, keep_listing: bool = False) -> None:
+        """`keep_listing`: what is known of iptables' tables is kept in a file below `run_dir`, for whoever comes next;
+        for a process of one call."""
         name = "-".join(map(str, namespace.identity))
         self._ledger = Ledger(run_dir, name)
-        self._lock = _Lock(f"{run_dir}/firewall-{name}.lock")
+        self._lock = _Lock(f"{run_dir}/firewall-{name}.lock", namespace)
         self._nftables = NfTables(namespace)
-        iptables = Iptables(namespace, self._nftables)
+        kept = KeptListing(f"{run_dir}/iptables-{name}.listing") if keep_listing else None
+        iptables = Iptables(namespace, self._nftables, kept)
         forward = ForwardAccept(iptables, self._nftables)
         self._backends: dict[str, Backend] = {
             IPTABLES: IptablesBackend(iptables, self._ledger),
@@ -170,6 +179,7 @@ class Firewall:
                 if owner.network == network and (owner.container_id, owner.ifname) not in keep:
                     self._remove(owner, kind, ())
                     removed.append(f'{kind} rules of container "{owner.container_id}" interface "{owner.ifname}"')
+            self._ledger.sweep(network)
             for backend in self._backends.values():
                 removed += backend.collect(network, kind, keep)
         return removed

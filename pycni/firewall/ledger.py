@@ -3,6 +3,8 @@ changed and removed after it, so that a crash in between leaves a name to clean 
 
     <run_dir>/ledger/<namespace>/<h(network)>/<h(container id)>/<h(ifname)>.<kind>
 
+One process a namespace writes at a time (see `pycni.firewall.firewall`), first into a draft, the name and `~`.
+
 An address or a bridge that several attachments may have rules for is found in an index beside it, empty files
 
     <run_dir>/ledger/<namespace>/.claims/<address or bridge>/<h(network)>.<h(container id)>.<h(ifname)>
@@ -16,7 +18,6 @@ identity names its directory).  Names are hashed: any network name or container 
 from __future__ import annotations
 
 import os
-from _thread import get_ident
 
 from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
 from pycni.firewall.naming import FIREWALL, attachment_hash, h16
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 _CLAIMS = ".claims"
+_DRAFT = "~"
 _BRIDGE = "bridge-"
 
 
@@ -157,7 +159,7 @@ class Ledger:
     def put(self, entry: Entry) -> None:
         """Write an entry atomically; FirewallError when that is impossible."""
         path = self._path(entry.owner, entry.kind)
-        draft = f"{path}.{os.getpid()}.{get_ident()}~"
+        draft = path + _DRAFT
         try:
             os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
             with open(draft, "w", encoding="utf-8") as file:
@@ -183,10 +185,30 @@ class Ledger:
         entry = self.get(owner, kind)
         for claim in self._claims(entry) if entry is not None else ():
             _unlink(claim)
+        _unlink(self._path(owner, kind) + _DRAFT)
         _unlink(self._path(owner, kind))
         container = self._container(owner)
         if _rmdir(container):
             _rmdir(os.path.dirname(container))
+
+    def sweep(self, network: str) -> None:
+        """Remove what is no entry: drafts of the network whose writers were killed, claims of nobody, and the
+        directories left empty by either."""
+        top = f"{self.directory}/{h16(network)}"
+        for container in list(_names(top)):
+            for name in [name for name in _names(f"{top}/{container}") if name.endswith(_DRAFT)]:
+                _unlink(f"{top}/{container}/{name}")
+            _rmdir(f"{top}/{container}")
+        _rmdir(top)
+        claims = f"{self.directory}/{_CLAIMS}"
+        for key in list(_names(claims)):
+            for name in list(_names(f"{claims}/{key}")):
+                if not os.path.exists(self._entry_of(name)):
+                    _unlink(f"{claims}/{key}/{name}")
+            _rmdir(f"{claims}/{key}")
+
+    def _entry_of(self, claim: str) -> str:
+        return f"{self.directory}/{claim.replace('.', '/', 2)}.{FIREWALL}"
 
     def holders(self, owner: Owner, fact: Fact) -> Iterator[Entry]:
         """Other attachments that have an address or the bridge of an Admit or Isolate fact, or had it lately."""
@@ -201,7 +223,7 @@ class Ledger:
 
     def _claimants(self, key: str) -> Iterator[Entry]:
         for name in _names(f"{self.directory}/{_CLAIMS}/{key}"):
-            entry = _read(f"{self.directory}/{name.replace('.', '/', 2)}.{FIREWALL}")
+            entry = _read(self._entry_of(name))
             if entry is not None:
                 yield entry
 
@@ -254,7 +276,7 @@ class Ledger:
 
     def _in(self, container: str, kind: str) -> Iterator[Entry]:
         for name in _names(container):
-            if name.endswith("~") or (kind and not name.endswith(f".{kind}")):
+            if name.endswith(_DRAFT) or (kind and not name.endswith(f".{kind}")):
                 continue
             entry = _read(f"{container}/{name}")
             if entry is not None:
@@ -268,10 +290,12 @@ def _keys(fact: Fact) -> list[str]:
 
 
 def _unlink(path: str) -> None:
-    """The file is absent, and so is its directory when that was its last."""
+    """The file is absent, and so is its directory when it is empty: whoever removed the file may have been killed."""
     try:
         os.unlink(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError:
         return
     _rmdir(os.path.dirname(path))
 

@@ -173,7 +173,8 @@ class NftBackend:
             try:
                 self._table.commit(found, adding)
                 if not self._ledger.has_others(owner):
-                    self._table.drop_unused(found)
+                    # an ADD cut short may have made a subnet's chain and not got to the element that jumps to it
+                    self._table.drop_unused([*found, *elements(facts)])
                 return
             except Refused as error:
                 if error.errno not in (EEXIST, ENOENT):

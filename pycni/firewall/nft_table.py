@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pycni.firewall.nft_elements import Element, Held
     from pycni.kernel.namespace import Namespace
+    from pycni.kernel.netlink import Message
 
 NFT_NEEDED = "nft is not installed"
 
@@ -52,8 +53,8 @@ class Table:
                     if error.errno != EEXIST:
                         raise FirewallError(f"creating nftables chain {chain}: {error.msg}") from None
 
-    def drop_unused(self, gone: Iterable[Held]) -> None:
-        """Delete the subnet chains that these removed elements jumped to, where no other element does."""
+    def drop_unused(self, gone: Iterable[Held | Element]) -> None:
+        """Delete the subnet chains that these absent elements would jump to, where no other element does."""
         for chain in {element.jump for element in gone if element.jump}:
             try:
                 self._nftables.commit(messages.batch((messages.delete_chain(INET, static.TABLE, chain),)))
@@ -104,7 +105,25 @@ class Table:
 
     def commit(self, remove: Iterable[Held], add: Iterable[tuple[Held, bool]]) -> None:
         """Remove, then add (with exclusiveness each), all or nothing; Refused with the kernel's reason."""
-        changes = [messages.delete(INET, static.TABLE, element) for element in remove]
-        changes += [messages.add(INET, static.TABLE, element, exclusive) for element, exclusive in add]
+        changes = _changes(remove, add)
         if changes:
             self._nftables.commit(messages.batch(changes))
+
+    def commit_last(self, remove: Iterable[Held], add: Iterable[tuple[Held, bool]]) -> bool:
+        """As `commit`, the subnet chains that the removed elements jumped to included; False, and nothing done, when
+        one of them is still in use.  One transaction has half the waiting of two when the socket closes."""
+        chains = {element.jump for element in remove if element.jump}
+        changes = _changes(remove, add) + [messages.delete_chain(INET, static.TABLE, chain) for chain in chains]
+        try:
+            if changes:
+                self._nftables.commit(messages.batch(changes))
+        except Refused as error:
+            if error.errno != EBUSY:
+                raise
+            return False
+        return True
+
+
+def _changes(remove: Iterable[Held], add: Iterable[tuple[Held, bool]]) -> list[Message]:
+    changes = [messages.delete(INET, static.TABLE, element) for element in remove]
+    return changes + [messages.add(INET, static.TABLE, element, exclusive) for element, exclusive in add]

@@ -25,6 +25,7 @@ LEGACY = "legacy"
 
 _found: dict[str, str] = {}
 _variants: dict[tuple[int, int, int], str] = {}
+_guards: dict[tuple[int, int], int] = {}
 
 
 class Outcome(Record):
@@ -70,12 +71,21 @@ def variant(path: str) -> str:
     return known
 
 
+def guard(namespace: Namespace, lock: int) -> None:
+    """Programs started for this namespace inherit the descriptor `lock`, -1 for none.  A flock(2) held through it then
+    lasts until the program has ended, also when we are killed: who comes next must see what the program still does."""
+    if lock < 0:
+        _guards.pop(namespace.identity, None)
+    else:
+        _guards[namespace.identity] = lock
+
+
 def run(namespace: Namespace, argv: list[str], text: str = "") -> Outcome:
     """Run a program to its end inside the namespace, with `text` on its standard input; FirewallError when it cannot
     be started."""
     try:
         with namespace.entered():
-            child = _start(argv, text.encode())
+            child = _start(argv, text.encode(), _guards.get(namespace.identity, -1))
     except OSError as error:
         raise FirewallError(f"running {argv[0]}: {error.strerror}") from None
     return _collect(*child)
@@ -85,16 +95,17 @@ def _spawn(argv: list[str], text: bytes) -> Outcome:
     return _collect(*_start(argv, text))
 
 
-def _start(argv: list[str], text: bytes) -> tuple[int, list[int]]:
+def _start(argv: list[str], text: bytes, lock: int = -1) -> tuple[int, list[int]]:
     files = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr")]
     try:
         os.write(files[0], text)
         os.lseek(files[0], 0, os.SEEK_SET)
+        inherited = files if lock < 0 else [*files, lock]
         pid = os.posix_spawn(
             argv[0],
             argv,
             {"PATH": ":".join(SBIN), "LC_ALL": "C"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(files)],
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(inherited)],
             setsigmask=[],
             setsigdef=[_SIGPIPE],
         )

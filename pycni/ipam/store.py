@@ -58,11 +58,13 @@ def _content(container_id: str, ifname: str) -> bytes:
 
 
 class _Index:
-    """What a network's directory holds.  `owners` maps trimmed contents to paths; `taken` holds numbers by family."""
+    """What a network's directory holds.  `owners` maps trimmed contents to paths; `taken` holds numbers by family,
+    `ownerless` the leases whose writer died before he could write whose they are."""
 
-    __slots__ = ("nested", "owners", "paths", "stamp", "taken")
+    __slots__ = ("nested", "ownerless", "owners", "paths", "stamp", "taken")
 
     def __init__(self) -> None:
+        self.ownerless: set[str] = set()
         self.paths: dict[str, bytes | None] = {}
         self.owners: dict[bytes, set[str]] = {}
         self.taken: dict[int, set[int]] = {4: set(), 6: set()}
@@ -77,6 +79,8 @@ class _Index:
             # one under the lock means that its writer died or the disk was full (plugins#498), or that a power cut
             # left zeros.  Counting it as taken would lose the address for ever.
             if not content.strip(_BLANK):
+                if _parse_name(path) is not None:
+                    self.ownerless.add(path)
                 return
             self.owners.setdefault(content.strip(), set()).add(path)
         address = _parse_name(path)
@@ -84,6 +88,7 @@ class _Index:
             self.taken[address.family].add(address.number)
 
     def discard(self, path: str) -> None:
+        self.ownerless.discard(path)
         content = self.paths.pop(path, None)
         if content is not None:
             owned = self.owners.get(content.strip())
@@ -355,10 +360,10 @@ class LockedNetwork:
 
     def release(self, container_id: str, ifname: str) -> bool:
         """Give back everything of this owner; where there is nothing, leases in the old format that name only the
-        container.  Whether there was anything."""
+        container.  Whether there was anything.  Leases without an owner go too: one of them may have become his."""
         index = self._loaded()
         owned = sorted(index.owned_by(container_id, ifname) or index.owned_by_old_format(container_id))
-        self._remove_all(owned)
+        self._remove_all([*owned, *sorted(index.ownerless)])
         return bool(owned)
 
     def collect(self, keep: frozenset[tuple[str, str]]) -> tuple[Freed, ...]:

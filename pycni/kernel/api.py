@@ -42,6 +42,7 @@ if TYPE_CHECKING:
             mtu: int = 0,
             mac: bytes | None = None,
             master: int = 0,
+            group: int = 0,
         ) -> tuple[Link, Link]: ...
         def set_link(
             self,

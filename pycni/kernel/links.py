@@ -84,8 +84,17 @@ def new_bridge(name: str, mtu: int, vlan_filtering: bool) -> Message:
     return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, _NO_INFO + body + info
 
 
-def new_veth(host_name: str, name: str, netns: int, mtu: int = 0, mac: bytes | None = None, master: int = 0) -> Message:
-    """A pair whose near end is up and a port of `master`, and whose peer `name` starts inside the namespace `netns`.
+def new_veth(
+    host_name: str,
+    name: str,
+    netns: int,
+    mtu: int = 0,
+    mac: bytes | None = None,
+    master: int = 0,
+    group: int = 0,
+) -> Message:
+    """A pair whose near end is up, in `group`, and a port of `master`, and whose peer `name` starts inside the
+    namespace `netns`.
 
     The peer cannot be brought up in the same message: ENOTCONN, the ends are not joined yet.
     """
@@ -101,6 +110,8 @@ def new_veth(host_name: str, name: str, netns: int, mtu: int = 0, mac: bytes | N
     body = _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP) + attribute_text(_IFLA_IFNAME, host_name) + size
     if master:
         body += attribute_u32(_IFLA_MASTER, master)
+    if group:
+        body += attribute_u32(_IFLA_GROUP, group)
     return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, body + info
 
 

@@ -192,6 +192,7 @@ class MemoryNamespace:
         mtu: int = 0,
         mac: bytes | None = None,
         master: int = 0,
+        group: int = 0,
     ) -> tuple[Link, Link]:
         if not isinstance(container, MemoryNamespace):
             raise TypeError("a pair of an in-memory namespace has both ends in memory")
@@ -203,7 +204,7 @@ class MemoryNamespace:
         device = self._state.add(host_name, "veth", self._kernel.random_mac())
         device.peer, peer.peer = peer, device
         device.mtu = peer.mtu = mtu or DEFAULT_MTU
-        device.master = master
+        device.master, device.group = master, group
         self._state.refresh(master)
         self._set_up(device, True)
         return self._state.snapshot(device), container._state.snapshot(peer)

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 TRASH_GROUP = 0x70796E21
 """Devices of this group ("pyn!" in ASCII) are retired: out of use, and anyone may delete them."""
 
+NEWBORN_GROUP = 0x70796E62
+"""Devices of this group ("pynb" in ASCII) have not been told yet whose they are: the kernel takes no alias when it
+creates one.  Whoever finds one long after has found what a killed ADD left."""
+
 _SYSCTL_ROOT = "/proc/sys/"
 _SYSCTL_CHUNK = 4096
 """Bytes.  The kernel clears a buffer of the size asked for at every read; hardly any value is longer than this."""
@@ -133,14 +137,15 @@ class Namespace:
         mtu: int = 0,
         mac: bytes | None = None,
         master: int = 0,
+        group: int = 0,
     ) -> tuple[Link, Link]:
-        """A veth pair in one request: `host_name` here, up and a port of the bridge with index `master`; its peer
-        `name` in `container`, down, with hardware address `mac` when given.
+        """A veth pair in one request: `host_name` here, up, in `group` and a port of the bridge with index `master`;
+        its peer `name` in `container`, down, with hardware address `mac` when given.
 
         KernelError with the bare text of its errno, for the caller to put into its own words; EEXIST when either
         name is taken.
         """
-        message = _links.new_veth(host_name, name, container.fd, mtu, mac, master)
+        message = _links.new_veth(host_name, name, container.fd, mtu, mac, master, group)
         host_link = self._created(host_name, self.rtnetlink().request(message), master)
         link = container.link(name)
         if link is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycni.firewall.naming import attachment_hash
-from pycni.kernel.namespace import TRASH_GROUP
+from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError, KernelError
 
@@ -57,7 +57,7 @@ def remove_interface(context: Context, host_name: str) -> tuple[Prefix, ...]:
     host = context.host.namespace
     if container is None:
         link = host.link(host_name)
-        if link is not None and link.alias.startswith(attachment_hash(context.owner)):
+        if link is not None and (link.group == NEWBORN_GROUP or link.alias.startswith(attachment_hash(context.owner))):
             host.delete_link(link.index)
         return ()
     link = container.link(context.request.ifname)

@@ -11,6 +11,7 @@ import os
 import time
 
 from pycni.kernel.model import IFA_F_DADFAILED, IFA_F_TENTATIVE, IFF_ALLMULTI, IFF_PROMISC, OPER_UP, Link
+from pycni.kernel.namespace import NEWBORN_GROUP
 from pycni.plan import ops
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError, KernelError
@@ -130,7 +131,7 @@ class Transaction:
         self.on_undo(f"veth {host_link.name}", lambda: host.delete_link(host_link.index))
         self.applied.host_link, self.applied.container_link = host_link, link
         if op.alias:
-            host.set_link(host_link.index, alias=op.alias)
+            host.set_link(host_link.index, alias=op.alias, group=0)
         if op.hairpin or op.isolated:
             host.set_port(host_link.index, hairpin=op.hairpin, isolated=op.isolated)
         # CVE-2020-10749: a container must not configure the host by router advertisements
@@ -140,9 +141,10 @@ class Transaction:
         bridge = self.applied.bridge
         master = bridge.index if op.bridge and bridge is not None else 0
         name = op.host_name
+        group = NEWBORN_GROUP if op.alias else 0
         for _ in range(_VETH_ATTEMPTS):
             try:
-                return host.create_veth(name, op.name, container, mtu=op.mtu, mac=op.mac, master=master)
+                return host.create_veth(name, op.name, container, mtu=op.mtu, mac=op.mac, master=master, group=group)
             except KernelError as error:
                 if error.errno != _EEXIST:
                     raise CniError(f"failed to make veth pair: {error.msg}") from None
