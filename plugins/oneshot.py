@@ -4,9 +4,9 @@ import gc
 import os
 import sys
 
-gc.disable()  # what one call leaves goes with the process
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+gc.disable()  # what one call leaves goes with the process
 
-from pycni_plugins.inprocess import main
+import pycni_plugins.inprocess  # noqa: E402
 
-os._exit(main(sys.argv[1:]))
+os._exit(pycni_plugins.inprocess.main(sys.argv[1:]))
