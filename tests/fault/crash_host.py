@@ -234,14 +234,16 @@ class CrashHost:
         return {"devices": devices, "rules": re.sub(r"packets \d+ bytes \d+", "", rules), "files": self.files()}
 
     def files(self) -> dict[str, str]:
-        """What attachments leave in files, links and empty directories; not what stays by contract (3.6), nor locks
-        and sockets."""
+        """What attachments leave in files, links and empty directories; not what stays by contract (3.6), nor locks,
+        listings and sockets."""
         found = {}
         for top in (self.run_dir, self.leases, self.tuning):
             for directory, directories, names in os.walk(top):
                 for name in names:
                     path = f"{directory}/{name}"
-                    if name.startswith(("last_reserved_ip.", "lock", "firewall-", "cni.sock", "other.sock")):
+                    if name.startswith(
+                        ("last_reserved_ip.", "lock", "firewall-", "iptables-", "cni.sock", "other.sock")
+                    ):
                         continue
                     found[path] = os.readlink(path) if os.path.islink(path) else Path(path).read_text()
                 if not directories and not names:
