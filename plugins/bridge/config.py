@@ -33,44 +33,49 @@ class Bridge(Record):
 
 
 def parse(config: Config, cni_args: str) -> Bridge:
-    """The same checks for every command, as in the reference; CniError names the key at fault."""
+    """All keys with their rules; CniError names the key at fault."""
+    bridge = parse_for_removal(config, cni_args)
     section = config.section
-    hairpin, promiscuous = section.boolean("hairpinMode"), section.boolean("promiscMode")
-    if hairpin and promiscuous:
+    if bridge.hairpin and bridge.promiscuous:
         raise CniError("cannot set hairpin mode and promiscuous mode at the same time")
-    _check_vlans(section)
-    disabled = section.boolean("disableContainerInterface")
-    has_ipam = bool(config.ipam_type)
-    if disabled and has_ipam:
+    _refuse_vlans(section)
+    if not bridge.container_up and bridge.has_ipam:
         raise CniError("cannot use IPAM when DisableContainerInterface flag is set")
-    backend = section.string("ipMasqBackend")
-    masquerade = section.boolean("ipMasq")
-    if masquerade and backend and backend not in _MASQUERADE_BACKENDS:
-        raise CniError(f'unknown ipmasq backend "{backend}"')
+    if bridge.masquerade and bridge.masquerade_backend and bridge.masquerade_backend not in _MASQUERADE_BACKENDS:
+        raise CniError(f'unknown ipmasq backend "{bridge.masquerade_backend}"')
+    section.integer("mtu", unsigned=True)
+    _check_device(section, bridge.name)
+    return bridge.replace(mac=_mac(config, cni_args))
+
+
+def parse_for_removal(config: Config, cni_args: str) -> Bridge:
+    """The keys with only those rules that the reference has on DEL too.  What an ADD was refused for must not keep
+    the DEL that follows it from succeeding, or the runtime could never forget the container.  `mac` is None."""
+    section = config.section
+    arguments.parse(cni_args, ("MAC",))
+    _check_vlans(section)
     default_gateway = section.boolean("isDefaultGateway")
     return Bridge(
-        name=_device(section),
+        name=section.string("bridge") or "cni0",
         gateway=section.boolean("isGateway") or default_gateway,
         default_gateway=default_gateway,
         force_address=section.boolean("forceAddress"),
-        masquerade=masquerade,
-        masquerade_backend=backend,
-        mtu=section.integer("mtu", unsigned=True),
-        hairpin=hairpin,
-        promiscuous=promiscuous,
+        masquerade=section.boolean("ipMasq"),
+        masquerade_backend=section.string("ipMasqBackend"),
+        mtu=section.integer("mtu"),
+        hairpin=section.boolean("hairpinMode"),
+        promiscuous=section.boolean("promiscMode"),
         enable_dad=section.boolean("enabledad"),
-        container_up=not disabled,
+        container_up=not section.boolean("disableContainerInterface"),
         isolated=section.boolean("portIsolation"),
-        mac=_mac(config, cni_args),
-        has_ipam=has_ipam,
+        mac=None,
+        has_ipam=bool(config.ipam_type),
     )
 
 
-def _device(section: Section) -> str:
-    name = section.string("bridge") or "cni0"
+def _check_device(section: Section, name: str) -> None:
     if len(name.encode()) > 15 or name in (".", "..") or any(char in "/:" or char.isspace() for char in name):
         raise section.wrong("bridge", f"{name!r} is not an interface name")
-    return name
 
 
 def _mac(config: Config, cni_args: str) -> bytes | None:
@@ -90,8 +95,11 @@ def _check_vlans(section: Section) -> None:
         raise CniError(f"invalid VLAN ID {vlan} (must be between 0 and 4094)")
     for each in section.sections("vlanTrunk"):
         _check_trunk(each)
+
+
+def _refuse_vlans(section: Section) -> None:
     for key, used in (
-        ("vlan", bool(vlan)),
+        ("vlan", bool(section.integer("vlan"))),
         ("vlanTrunk", section.has("vlanTrunk")),
         ("macspoofchk", section.boolean("macspoofchk")),
     ):

@@ -13,7 +13,7 @@ from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Interface, Result
 from pycni_plugins.bridge import layers
 from pycni_plugins.bridge.checks import check
-from pycni_plugins.bridge.config import Bridge, parse
+from pycni_plugins.bridge.config import Bridge, parse, parse_for_removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _interface(link: Link | None, sandbox: str = "") -> Interface:
 def delete(context: Context) -> None:
     """Removes the link, the addresses and the rules; what is already gone is success, and no step keeps the others
     from being tried."""
-    bridge = _parse(context)
+    bridge = parse_for_removal(context.config, context.request.arguments)
     failures = Failures()
     addresses = failures.attempt(lambda: remove_interface(context, layers.host_name(context.owner))) or ()
     if bridge.has_ipam:
@@ -84,7 +84,7 @@ def delete(context: Context) -> None:
 
 def gc(context: Context) -> None:
     """Frees the links, leases and masquerade rules of attachments that are no longer valid."""
-    bridge = _parse(context)
+    bridge = parse_for_removal(context.config, context.request.arguments)
     keep = context.config.valid_attachments()
     failures = Failures()
     failures.attempt(lambda: _collect_links(context, bridge.name, keep))

@@ -27,16 +27,26 @@ class Firewall(Record):
 
 def parse(config: Config) -> Firewall:
     """ConfigError or CniError naming the key at fault."""
+    firewall = parse_for_removal(config)
+    section = config.section
+    section.word("iptablesAdminChainName", CHAIN_LIMIT)
+    if section.string("backend") == "firewalld":
+        raise section.wrong("backend", 'backend "firewalld" is not supported; use "iptables" or "nftables"')
+    return firewall
+
+
+def parse_for_removal(config: Config) -> Firewall:
+    """As `parse`, without the rules that the reference does not have on DEL: what an ADD was refused for must not keep
+    the DEL that follows it from succeeding."""
     section = config.section
     policy = section.string("ingressPolicy") or "open"
     if policy not in ("open", SAME_BRIDGE, ISOLATED):
         raise CniError(f'unknown ingress policy: "{policy}"')
     backend = section.string("backend")
-    if backend == "firewalld":
-        raise section.wrong("backend", 'backend "firewalld" is not supported; use "iptables" or "nftables"')
     # the reference takes every other word, such as podman's empty one, as automatic
     backend = backend if backend in _BACKENDS else ""
-    return Firewall(backend, section.word("iptablesAdminChainName", CHAIN_LIMIT, "CNI-ADMIN"), policy)
+    chain = section.string("iptablesAdminChainName")
+    return Firewall(backend, chain if is_word(chain, CHAIN_LIMIT) else "CNI-ADMIN", policy)
 
 
 def facts(firewall: Firewall, previous: Result) -> tuple[Fact, ...]:
@@ -85,16 +95,19 @@ def check(context: Context) -> None:
 
 def delete(context: Context) -> None:
     """What the ledger knows of this attachment, or what prevResult implies, goes; nothing there is success."""
-    firewall = parse(context.config)
+    firewall = parse_for_removal(context.config)
     previous = context.config.prev_result()
-    fallback = facts(firewall, previous) if previous is not None and previous.interfaces else ()
-    if previous is not None and not previous.interfaces and previous.ips:
-        fallback = (Admit(tuple(ip.address.address for ip in previous.ips), firewall.admin_chain),)
+    fallback: tuple[Fact, ...] = ()
+    if previous is not None:
+        # without a bridge's name an ADD was refused, and isolated nothing
+        if not (previous.interfaces and is_word(previous.interfaces[0].name, MAX_IFNAME)):
+            firewall = firewall.replace(policy="open")
+        fallback = facts(firewall, previous)
     context.host.firewall.remove(context.owner, FIREWALL, fallback)
 
 
 def gc(context: Context) -> None:
-    parse(context.config)
+    parse_for_removal(context.config)
     context.host.firewall.collect(context.config.name, FIREWALL, context.config.valid_attachments())
 
 

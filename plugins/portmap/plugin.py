@@ -9,9 +9,10 @@ from pycni.plan.verify import verify_rules
 from pycni.record import Record
 from pycni.skeleton import Context, Plugin
 from pycni.spec.address import Address, Prefix
-from pycni.spec.errors import CniError
+from pycni.spec.errors import CniError, ConfigError
 from pycni.spec.request import Config
 from pycni.spec.result import Result
+from pycni.spec.section import Section, is_word
 
 _BACKENDS = ("iptables", "nftables")
 _DEFAULT_MARK_BIT = 13
@@ -30,14 +31,21 @@ class Portmap(Record):
     conditions6: tuple[str, ...]
 
 
-def parse(config: Config) -> Portmap:
-    """CniError with the contract's text (4.1), ConfigError naming the key otherwise."""
+def parse(config: Config, removing: bool = False) -> Portmap:
+    """CniError with the contract's text (4.1), ConfigError naming the key otherwise.
+
+    `removing` passes over the values that only we refuse: what an ADD was refused for must not keep the DEL that
+    follows it from succeeding."""
     section = config.section
     backend = section.string("backend")
     if backend and backend not in _BACKENDS:
         raise CniError(f'unrecognized backend "{backend}"')
     mark_bit = section.optional_integer("markMasqBit")
-    chain = section.word("externalSetMarkChain", CHAIN_LIMIT)
+    chain = section.string("externalSetMarkChain")
+    if not removing:
+        section.word("externalSetMarkChain", CHAIN_LIMIT)
+    elif not is_word(chain, CHAIN_LIMIT):
+        chain = ""
     if mark_bit is not None and chain:
         raise CniError("Cannot specify externalSetMarkChain and markMasqBit")
     if mark_bit is None:
@@ -47,14 +55,16 @@ def parse(config: Config) -> Portmap:
     conditions4, conditions6 = tuple(section.strings("conditionsV4")), tuple(section.strings("conditionsV6"))
     for key, words in (("conditionsV4", conditions4), ("conditionsV6", conditions6)):
         if not all(word.isprintable() for word in words):
-            raise section.wrong(key, "control characters in a word")
+            if not removing:
+                raise section.wrong(key, "control characters in a word")
+            conditions4 = conditions6 = ()
     _check_backend(backend, chain, conditions4, conditions6)
     snat = section.boolean("snat", True)
     masq_all = section.boolean("masqAll")
-    return Portmap(backend, _mappings(config), snat, masq_all, mark_bit, chain, conditions4, conditions6)
+    return Portmap(backend, _mappings(config, removing), snat, masq_all, mark_bit, chain, conditions4, conditions6)
 
 
-def _mappings(config: Config) -> tuple[Mapping, ...]:
+def _mappings(config: Config, removing: bool) -> tuple[Mapping, ...]:
     mappings = []
     for each in config.runtime.sections("portMappings"):
         container_port, host_port = each.integer("containerPort"), each.integer("hostPort")
@@ -62,12 +72,19 @@ def _mappings(config: Config) -> tuple[Mapping, ...]:
             raise CniError(f"Invalid container port number: {container_port}")
         if host_port <= 0:
             raise CniError(f"Invalid host port number: {host_port}")
-        for key, port in (("containerPort", container_port), ("hostPort", host_port)):
-            if port > 65535:
-                raise each.wrong(key, f"{port} is not a port number")
-        protocol = each.word("protocol", 16, "tcp")
-        mappings.append(Mapping(protocol, host_port, container_port, each.address("hostIP")))
+        try:
+            mappings.append(_mapping(each, host_port, container_port))
+        except ConfigError:
+            if not removing:
+                raise
     return tuple(mappings)
+
+
+def _mapping(section: Section, host_port: int, container_port: int) -> Mapping:
+    for key, port in (("containerPort", container_port), ("hostPort", host_port)):
+        if port > 65535:
+            raise section.wrong(key, f"{port} is not a port number")
+    return Mapping(section.word("protocol", 16, "tcp"), host_port, container_port, section.address("hostIP"))
 
 
 def _check_backend(backend: str, chain: str, conditions4: tuple[str, ...], conditions6: tuple[str, ...]) -> None:
@@ -155,9 +172,9 @@ def _route_localnet(context: Context, address: Address) -> list[ops.Operation]:
     return [ops.Sysctl(ops.HOST, f"net/ipv4/conf/{link.name}/route_localnet", "1", required=True)]
 
 
-def _parse_for_attach(context: Context) -> Portmap:
+def _parse_for_attach(context: Context, removing: bool = False) -> Portmap:
     try:
-        return parse(context.config)
+        return parse(context.config, removing)
     except CniError as error:
         raise CniError(f"failed to parse config: {error.msg}") from None
 
@@ -175,14 +192,14 @@ def check(context: Context) -> None:
 
 def delete(context: Context) -> None:
     """Everything of this attachment goes, whether or not the runtime says again which ports it had."""
-    portmap = _parse_for_attach(context)
+    portmap = _parse_for_attach(context, removing=True)
     previous = context.config.prev_result()
     fallback = () if previous is None else facts(portmap, targets(previous, context.request.ifname))
     context.host.firewall.remove(context.owner, PORTMAP, fallback)
 
 
 def gc(context: Context) -> None:
-    parse(context.config)
+    parse(context.config, removing=True)
     context.host.firewall.collect(context.config.name, PORTMAP, context.config.valid_attachments())
 
 

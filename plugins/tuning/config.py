@@ -37,26 +37,36 @@ class Tuning(Record):
 
 def parse(config: Config, cni_args: str) -> Tuning:
     """Sources in rising order: keys, CNI_ARGS MAC, runtimeConfig.mac, args.cni; CniError names what is wrong."""
+    tuning = parse_for_removal(config, cni_args)
+    if tuning.mac:
+        try:
+            parse_mac(tuning.mac)
+        except ValueError as error:
+            raise CniError(f"invalid mac: {error}") from None
+    for section in (config.section, config.args):
+        section.integer("mtu", unsigned=True)
+        section.integer("txQLen", unsigned=True)
+    return tuning
+
+
+def parse_for_removal(config: Config, cni_args: str) -> Tuning:
+    """As `parse`, without the rules that the reference does not have on DEL: what an ADD was refused for must not keep
+    the DEL that follows it from succeeding."""
     section, args = config.section, config.args
     given = arguments.parse(cni_args, ("MAC",))
     mac = args.string("mac") or config.runtime.string("mac") or given.get("MAC", "") or section.string("mac")
-    if mac:
-        try:
-            parse_mac(mac)
-        except ValueError as error:
-            raise CniError(f"invalid mac: {error}") from None
     sysctls = {**_strings(section, "sysctl"), **_strings(args, "sysctl")}
     promiscuous = args.optional_boolean("promisc")
-    txqlen, allmulti = args.optional_integer("txQLen", unsigned=True), args.optional_boolean("allmulti")
-    mtu = args.optional_integer("mtu", unsigned=True)
+    txqlen, allmulti = args.optional_integer("txQLen"), args.optional_boolean("allmulti")
+    mtu = args.optional_integer("mtu")
     if mtu is None:
-        mtu = section.integer("mtu", unsigned=True)
+        mtu = section.integer("mtu")
     return Tuning(
         tuple(sysctls.items()),
         mac,
         section.boolean("promisc") if promiscuous is None else promiscuous,
         mtu,
-        section.optional_integer("txQLen", unsigned=True) if txqlen is None else txqlen,
+        section.optional_integer("txQLen") if txqlen is None else txqlen,
         section.optional_boolean("allmulti") if allmulti is None else allmulti,
         section.string("dataDir") or DEFAULT_DATA_DIR,
     )

@@ -8,7 +8,14 @@ from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError
 from pycni.spec.result import Result
 from pycni_plugins.tuning import backup
-from pycni_plugins.tuning.config import Tuning, parse, refuse_duplicates, refuse_unlisted, sysctl_path
+from pycni_plugins.tuning.config import (
+    Tuning,
+    parse,
+    parse_for_removal,
+    refuse_duplicates,
+    refuse_unlisted,
+    sysctl_path,
+)
 
 _MISSING = "Required prevResult missing"
 
@@ -81,7 +88,7 @@ def _honour_allowlist(context: Context, tuning: Tuning) -> None:
 
 def delete(context: Context) -> None:
     """Best effort: what a backup holds is restored; with the interface gone there is nothing left to restore."""
-    tuning = _parse(context)
+    tuning = parse_for_removal(context.config, context.request.arguments)
     run_dir, owner = context.host.settings.run_dir, context.owner
     text = backup.load(tuning.data_dir, owner)
     if text is None:
@@ -130,7 +137,7 @@ def _check_link(tuning: Tuning, link: Link) -> None:
 
 
 def gc(context: Context) -> None:
-    _parse(context)
+    parse_for_removal(context.config, context.request.arguments)
     keep = context.config.valid_attachments()
     backup.collect(context.host.settings.run_dir, context.config.name, keep)
 
