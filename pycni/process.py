@@ -35,7 +35,7 @@ class _FirewallOnDemand:
         if self._real is None:
             from pycni.firewall.firewall import Firewall
 
-            self._real = Firewall(*self._make)
+            self._real = Firewall(*self._make, keep_listing=True)
         return getattr(self._real, name)
 
 

@@ -5,6 +5,7 @@ Closing an nfnetlink socket may wait 7-20 ms for freed rules, so the socket is o
 
 from __future__ import annotations
 
+import sys
 from errno import ENOENT
 
 from pycni.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, Refused, attribute_text, attributes
@@ -27,6 +28,8 @@ _GETTABLE = SUBSYSTEM | 1
 _GETCHAIN = SUBSYSTEM | 4
 _GETGEN = SUBSYSTEM | 16
 _HEADER_SIZE = 4
+_SOL_SOCKET = 1
+_SO_NETNS_COOKIE = 71
 
 
 def header(family: int, resource: int = 0) -> bytes:
@@ -74,6 +77,10 @@ class NfTables:
         """Counts the commits of this namespace; Refused when the kernel has no nf_tables."""
         (_, payload), *_ = self.socket.request((_GETGEN, 0, header(0)))
         return int.from_bytes(attributes(payload, _HEADER_SIZE)[1], "big")
+
+    def cookie(self) -> int:
+        """The namespace's number, which no other gets until the next boot; OSError before Linux 5.14."""
+        return int.from_bytes(self.socket.option(_SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
 
     def table_exists(self, family: int, table: str) -> bool:
         return self._exists(_GETTABLE, header(family) + attribute_text(1, table))

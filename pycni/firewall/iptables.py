@@ -1,8 +1,9 @@
 """The iptables backend's hands: listings, and changes by one `iptables-restore --noflush` a family.
 
 A listing of 1000 containers takes 77 ms, so it is kept, and believed while nf_tables' generation (one netlink request,
-3 µs) is what our own last commit left; a commit of ours adds one a table.  Legacy tables have no generation and are
-listed every time.  A restore that fails because something changed meanwhile is repeated from a fresh listing.
+3 µs) is what our own last commit left; a commit of ours adds one a table.  A process that lives for one call passes its
+knowledge on to the next in a file.  Legacy tables have no generation and are listed every time.  A restore that fails
+because something changed meanwhile is repeated from a fresh listing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pycni.firewall.kept_listing import KeptListing
     from pycni.kernel.namespace import Namespace
     from pycni.kernel.netlink import Message
 
@@ -39,15 +41,18 @@ def unusable(family: int) -> str:
 class Iptables:
     """The tables of one namespace, both families.  One thread at a time uses it."""
 
-    def __init__(self, namespace: Namespace, nftables: NfTables) -> None:
+    def __init__(self, namespace: Namespace, nftables: NfTables, kept: KeptListing | None = None) -> None:
         self._namespace = namespace
         self._nftables = nftables
         self._models: dict[int, Tables] = {}
         self._listed: set[tuple[int, str]] = set()
+        self._kept = kept
+        self._unread: dict[tuple[int, str], str] = {}
 
     def forget(self) -> None:
         """Believe no earlier listing."""
         self._listed.clear()
+        self._unread.clear()
 
     def change(self, family: int, table: str, make: Callable[[Draft], object]) -> list[Command]:
         """Make the changes that `make` asks a draft of the table for, all or none; the commands that were needed.
@@ -68,6 +73,7 @@ class Iptables:
             if not complaint:
                 commands = draft.commands
                 draft.commit()
+                self._pass_on()
                 return commands
             self.forget()
             if not cached and refused is not None and refused[0] == draft.commands:
@@ -121,7 +127,30 @@ class Iptables:
         if now == -1 or now != self._nftables.known:
             self.forget()
             self._nftables.known = now
+            self._take_over()
+        listing = self._unread.pop((family, table), None)
+        if listing is not None:
+            self._believe(family, table, listing)
         return (family, table) in self._listed
+
+    def _take_over(self) -> None:
+        """What the process before us knew, if nothing has changed since."""
+        if self._kept is not None and self._nftables.known != -1:
+            try:
+                self._unread = self._kept.read(self._nftables.cookie(), self._nftables.known)
+            except OSError:
+                self._kept = None  # a kernel that does not tell namespaces apart
+
+    def _pass_on(self) -> None:
+        if self._kept is not None and self._listed and self._nftables.known != -1:
+            listings = {(family, table): self._models[family].text(table) for family, table in self._listed}
+            self._kept.write(self._nftables.cookie(), self._nftables.known, self._unread | listings)
+
+    def _believe(self, family: int, table: str, listing: str) -> None:
+        model = self._models.setdefault(family, Tables())
+        model.forget(table)
+        model.parse(listing)
+        self._listed.add((family, table))
 
     def _model(self, family: int, table: str) -> Tables:
         model = self._models.setdefault(family, Tables())
@@ -130,11 +159,10 @@ class Iptables:
             outcome = programs.run(self._namespace, [program, "-t", table])
             if outcome.status != 0:
                 raise FirewallError(f"{_PREFIX[family]}-save: {outcome.complaint or f'exit status {outcome.status}'}")
-            model.forget(table)
-            model.parse(outcome.stdout.decode(errors="surrogateescape"))
+            self._believe(family, table, outcome.stdout.decode(errors="surrogateescape"))
             # the listing creates a missing table's base chains in some versions: what counts is what we read after it
-            if self._nftables.known != -1 and self._generation_now(family) == self._nftables.known:
-                self._listed.add((family, table))
+            if self._nftables.known == -1 or self._generation_now(family) != self._nftables.known:
+                self._listed.discard((family, table))
         return model
 
     def _delete(self, family: int, table: str, draft: Draft) -> bool:

@@ -68,6 +68,15 @@ class Tables:
                 table = line[1:].strip()
                 self.forget(table)
 
+    def text(self, table: str) -> str:
+        """One table in the form that `parse` reads."""
+        lines = [f"*{table}"]
+        for (of, chain), rules in self.chains.items():
+            if of == table:
+                lines.append(f":{chain} {self.policies.get((of, chain), '-')}")
+                lines += [f"-A {chain} {rule}" for rule in rules]
+        return "\n".join(lines)
+
     def forget(self, table: str) -> None:
         """Drop what is known of one table."""
         for place in [place for place in self.chains if place[0] == table]:

@@ -211,6 +211,10 @@ class NetlinkSocket:
     def close(self) -> None:
         self._socket.close()
 
+    def option(self, level: int, name: int, size: int) -> bytes:
+        """getsockopt(2); OSError when the kernel does not know the option."""
+        return self._socket.getsockopt(level, name, size)
+
     def request(self, message: Message) -> list[Reply]:
         """Sends one message and waits for its acknowledgement; what came before it (an object asked for, an echo)."""
         return self.batch((message,))

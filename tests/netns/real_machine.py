@@ -128,7 +128,7 @@ class RealMachine:
         return {
             str(path.relative_to(self.directory)): path.read_bytes()
             for path in sorted(self.directory.rglob("*"))
-            if path.is_file() and not path.name.startswith(("last_reserved_ip.", "lock", "firewall-"))
+            if path.is_file() and not path.name.startswith(("last_reserved_ip.", "lock", "firewall-", "iptables-"))
         }
 
 
