@@ -171,10 +171,13 @@ class NftBackend:
                 found += [held for held in marked if held.identity not in known and held.belongs_to(owner)]
             adding = self._inherited(owner, found) if kind == "portmap" else []
             try:
-                self._table.commit(found, adding)
-                if not self._ledger.has_others(owner):
-                    # an ADD cut short may have made a subnet's chain and not got to the element that jumps to it
-                    self._table.drop_unused([*found, *elements(facts)])
+                if self._ledger.has_others(owner):
+                    self._table.commit(found, adding)
+                    return
+                self._table.commit_last(found, adding)
+                # an ADD cut short may have made a subnet's chain and not got to the element that jumps to it
+                gone = {held.jump for held in found}
+                self._table.drop_unused([element for element in elements(facts) if element.jump not in gone])
                 return
             except Refused as error:
                 if error.errno not in (EEXIST, ENOENT):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from pycni.kernel.api import NamespaceApi
+    from pycni.kernel.model import Link
     from pycni.skeleton import Context
 
     T = TypeVar("T")
@@ -47,8 +48,21 @@ def empty_trash(namespace: NamespaceApi) -> None:
     namespace.delete_group(TRASH_GROUP)
 
 
-def remove_interface(context: Context, host_name: str) -> tuple[Prefix, ...]:
-    """Removes the attachment's interface and returns the global addresses it had.
+def find_interface(context: Context) -> tuple[Link | None, tuple[Prefix, ...]]:
+    """The attachment's interface in the container and the global addresses it has."""
+    container = context.container_or_none()
+    link = None if container is None else container.link(context.request.ifname)
+    if container is None or link is None:
+        return None, ()
+    return link, tuple(
+        each.prefix
+        for each in container.addresses(link.index)
+        if not (each.prefix.address.is_link_local or each.prefix.address.is_loopback)
+    )
+
+
+def remove_interface(context: Context, host_name: str, link: Link | None) -> None:
+    """Removes the attachment's interface; `link` is what `find_interface` found.
 
     Destroying a link costs an RCU wait of 16 ms.  Where somebody can do that after the answer (the engine's reaper)
     the link is retired instead: taken down, off its bridge, out of the way of its name, and marked for the reaper.
@@ -56,23 +70,16 @@ def remove_interface(context: Context, host_name: str) -> tuple[Prefix, ...]:
     container = context.container_or_none()
     host = context.host.namespace
     if container is None:
-        link = host.link(host_name)
-        if link is not None and (link.group == NEWBORN_GROUP or link.alias.startswith(attachment_hash(context.owner))):
-            host.delete_link(link.index)
-        return ()
-    link = container.link(context.request.ifname)
+        near = host.link(host_name)
+        if near is not None and (near.group == NEWBORN_GROUP or near.alias.startswith(attachment_hash(context.owner))):
+            host.delete_link(near.index)
+        return
     if link is None:
-        return ()
-    addresses = tuple(
-        each.prefix
-        for each in container.addresses(link.index)
-        if not (each.prefix.address.is_link_local or each.prefix.address.is_loopback)
-    )
+        return
     if context.host.deferring and link.kind == "veth" and host.retire(container, link):
         context.host.defer(empty_trash)
-        return addresses
+        return
     try:
         container.delete_link(link.index)
     except KernelError as error:
         raise CniError(f'failed to delete "{link.name}": {error.msg}') from None
-    return addresses

@@ -309,7 +309,7 @@ def test_del_names_every_failure(machine: Machine) -> None:
     whole = config(machine, ipMasq=True, ipam={"type": "nowhere"})
     machine.firewall.failing = {"remove"}
     message = machine.error("bridge", "DEL", whole)["msg"]
-    assert message == f'failed to find plugin "nowhere" in path [{machine.bin}]; remove was told to fail'
+    assert message == f'remove was told to fail; failed to find plugin "nowhere" in path [{machine.bin}]'
 
 
 def test_a_retired_link_is_left_to_the_reaper(machine: Machine) -> None:
