@@ -69,7 +69,8 @@ def build_parser() -> Parser:
     )
     parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="store_true", help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    # named here, because it would be taken from `usage` otherwise
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS, prog="pynet")
 
     def command(name: str, summary: str, aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
         return commands.add_parser(
