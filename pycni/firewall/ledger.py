@@ -171,6 +171,13 @@ class Ledger:
         except OSError as error:
             raise FirewallError(f"writing firewall ledger {path}: {error.strerror}") from None
 
+    def settle(self, entry: Entry) -> None:
+        """The entry's stale facts are gone."""
+        settled = entry.replace(stale=(), stale_backend="")
+        self.put(settled)
+        for claim in set(self._claims(entry)) - set(self._claims(settled)):
+            _unlink(claim)
+
     def _claims(self, entry: Entry) -> list[str]:
         """The index files of an entry."""
         if entry.kind != FIREWALL:

@@ -169,6 +169,11 @@ class CrashHost:
     def engine(self, socket: str = "", **when: Any) -> Engine:
         return Engine(self, socket or self.socket, **when)
 
+    @staticmethod
+    def sync(socket: str) -> None:
+        """Returns when that engine has done all it had deferred."""
+        client.sync(socket)
+
     # --- calls -----------------------------------------------------------------------------------------------------
 
     def environment(self, command: str, container: str, netns: str, via: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Somebody else empties the firewall between ADD and DEL: CHECK says what is missing, DEL succeeds, the next ADD works."""
+"""Somebody else empties the firewall between ADD and DEL: CHECK says what is missing, DEL succeeds, an ADD works."""
 
 from __future__ import annotations
 

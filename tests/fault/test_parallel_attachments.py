@@ -101,14 +101,14 @@ def test_sixty_chains_at_once(host: CrashHost, backend: str) -> None:
         first = Container(host, "first", chain(host, backend)).added()
         before = host.snapshot()
         run_all(containers, ways, "ADD")
-        assert_complete(host, containers)
+        assert_complete(containers)
         run_all(containers, ways[1:] + ways[:1], "DEL")
         engine.sync()
         assert host.snapshot() == before
         first.deleted()
 
 
-def assert_complete(host: CrashHost, containers: Sequence[Container]) -> None:
+def assert_complete(containers: Sequence[Container]) -> None:
     """Different addresses; CHECK finds every rule; a port of some of them is reached from outside."""
     addresses = [ip["address"] for each in containers for ip in (each.result or {})["ips"]]
     assert len(addresses) == len(set(addresses)) == 2 * len(containers)
@@ -138,7 +138,7 @@ def test_an_upgrade_under_load(host: CrashHost) -> None:
         pilot.added("engine").deleted("reference")
         before = shared_only(host), host.devices_in(host.host)
         run_all(containers, ways, "ADD")
-        assert_complete(host, containers)
+        assert_complete(containers)
         run_all(containers, ["engine" if via == "reference" else "reference" for via in ways], "DEL")
         engine.sync()
         # our ledger knows what the reference has removed behind its back
