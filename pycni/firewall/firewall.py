@@ -15,6 +15,7 @@ from pycni.firewall.generation import NfTables
 from pycni.firewall.iptables import Iptables, unusable
 from pycni.firewall.iptables_backend import IptablesBackend
 from pycni.firewall.iptables_forward import ForwardAccept
+from pycni.firewall.kept_listing import KeptListing
 from pycni.firewall.ledger import Entry, Ledger
 from pycni.firewall.nft_backend import NftBackend
 from pycni.firewall.walls import join
@@ -82,12 +83,15 @@ class _Lock:
 class Firewall:
     """Thread-safe; keep one per namespace, because it remembers listings and owns a netlink socket."""
 
-    def __init__(self, namespace: Namespace, run_dir: str) -> None:
+    def __init__(self, namespace: Namespace, run_dir: str, keep_listing: bool = False) -> None:
+        """`keep_listing`: what is known of iptables' tables is kept in a file below `run_dir`, for whoever comes next;
+        for a process of one call."""
         name = "-".join(map(str, namespace.identity))
         self._ledger = Ledger(run_dir, name)
         self._lock = _Lock(f"{run_dir}/firewall-{name}.lock", namespace)
         self._nftables = NfTables(namespace)
-        iptables = Iptables(namespace, self._nftables)
+        kept = KeptListing(f"{run_dir}/iptables-{name}.listing") if keep_listing else None
+        iptables = Iptables(namespace, self._nftables, kept)
         forward = ForwardAccept(iptables, self._nftables)
         self._backends: dict[str, Backend] = {
             IPTABLES: IptablesBackend(iptables, self._ledger),
