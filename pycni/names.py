@@ -40,6 +40,13 @@ VERSION = 1
 RESOLVER = "127.0.0.11"
 """Where containers ask, as docker's do."""
 
+PORT = 61053
+"""Where the name server listens inside, at RESOLVER, unless something else does: outside Linux's range for outgoing
+connections, so that no container's own sockets take it while the name server is started anew."""
+
+MARK = 0x5044
+"""On packets the name server itself sends inside a container: port 53 is not redirected for them."""
+
 _SO_NETNS_COOKIE = 71
 _DRAFT = "~"
 _LOCK = ".lock"
@@ -165,7 +172,7 @@ class Attachments:
             raise StoreError("locking", self.directory, error) from None
         return lock
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Every attachment's file name."""
         try:
             return [name for name in os.listdir(self.directory) if not name.startswith(".") and _DRAFT not in name]
@@ -175,15 +182,15 @@ class Attachments:
     def of_owner(self, owner: Owner) -> list[str]:
         """The keys of an attachment: more than one when an earlier namespace of it was never cleaned up."""
         end = f".{attachment_hash(owner)}"
-        return [key for key in self.keys() if key.endswith(end)]
+        return [key for key in self.names() if key.endswith(end)]
 
     def of_sandbox(self, sandbox: str) -> list[str]:
-        return [key for key in self.keys() if key.startswith(f"{sandbox}.")]
+        return [key for key in self.names() if key.startswith(f"{sandbox}.")]
 
     def of_network(self, network: str) -> Iterator[tuple[str, Attachment]]:
         """(key, attachment) of each that can be read."""
         mark = f".{network_hash(network)}-"
-        for key in self.keys():
+        for key in self.names():
             if mark in key:
                 found = self.read(key)
                 if found is not None and found.owner.network == network:

@@ -62,7 +62,7 @@ def test_domain_names(name: str, valid: bool) -> None:
 
 def test_a_directory_of_attachments(tmp_path: Path) -> None:
     store = Attachments(str(tmp_path))
-    assert store.keys() == []
+    assert store.names() == []
     one, two = attachment("n1", ("web",), "10.0.0.1"), attachment("n1", ("web",), network="two", ifname="eth1")
     first, second = store.put(one), store.put(two)
     assert sorted(store.of_sandbox("n1")) == sorted([first, second])
@@ -72,11 +72,11 @@ def test_a_directory_of_attachments(tmp_path: Path) -> None:
     assert store.read(first) == one
     store.put(one.replace(names=("web", "www")))
     assert store.read(first) == one.replace(names=("web", "www"))
-    assert len(store.keys()) == 2
+    assert len(store.names()) == 2
     store.remove(first)
     store.remove(first)
     assert store.read(first) is None
-    assert store.keys() == [second]
+    assert store.names() == [second]
 
 
 def test_an_attachment_is_in_one_sandbox(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_an_attachment_is_in_one_sandbox(tmp_path: Path) -> None:
     old = attachment("n1", ("web",))
     store.put(old)
     key = store.put(old.replace(sandbox="n2"))
-    assert store.keys() == [key]
+    assert store.names() == [key]
     assert store.of_sandbox("n2") == [key]
 
 
@@ -94,7 +94,7 @@ def test_damaged_files_and_drafts_are_no_attachments(tmp_path: Path) -> None:
     key = store.put(attachment("n1", ("web",)))
     path = tmp_path / "dns" / key
     (tmp_path / "dns" / (key + "~")).write_text("half")
-    assert store.keys() == [key]
+    assert store.names() == [key]
     for text in ("", "[]", '{"version": 2}', encode(attachment("n1", ("a b",))), '{"version":1,"owner":{}}'):
         path.write_text(text)
         assert store.read(key) is None
@@ -111,7 +111,7 @@ def test_the_lock_holds_off_others(tmp_path: Path) -> None:
     os.close(held)
     fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(other)
-    assert store.keys() == []
+    assert store.names() == []
 
 
 def test_a_directory_that_cannot_be_is_named(tmp_path: Path) -> None:

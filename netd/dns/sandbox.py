@@ -1,0 +1,265 @@
+"""A container's resolver: its sockets inside the container's namespace, and the answers they gave lately."""
+
+from __future__ import annotations
+
+import os
+import time
+from _socket import (
+    AF_INET,
+    IPPROTO_IP,
+    SO_REUSEADDR,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOCK_NONBLOCK,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+)
+from collections.abc import Callable
+from typing import Protocol
+
+from netd.dns import wire
+from netd.dns.answers import Local
+from netd.dns.forward import Asker, Query
+from netd.dns.loop import Loop
+from netd.dns.streams import Stream
+from netd.dns.upstream import Health, Server
+from pycni.kernel.netns import Inside, identity, open_netns
+from pycni.names import RESOLVER, sandbox_of
+from pycni.spec.errors import CniError
+
+BURST = 64
+"""Datagrams taken from one container before the others have their turn: about 1 ms."""
+
+MAX_CACHED = 1 << 19
+"""Bytes of questions and answers remembered; all are forgotten when there are more, and at every change of names."""
+
+MAX_STREAMS = 64
+IDLE_SECONDS = 10.0
+_MAX_QUERY = 4096
+_BACKLOG = 64
+_IP_FREEBIND = 15
+
+
+class Decider(Protocol):
+    """What a sandbox asks of the service."""
+
+    @property
+    def generation(self) -> int: ...
+    @property
+    def remembers(self) -> bool: ...
+    def decide(
+        self, sandbox: str, message: bytes, question: wire.Question, udp: bool
+    ) -> Local | tuple[Server, ...]: ...
+    def note(self, sandbox: str, question: wire.Question | None, outcome: str, count: int = 1) -> None: ...
+
+
+class Gone(Exception):
+    """The sandbox's namespace is not where it was, or another one is there now."""
+
+
+class Place:
+    """A container's namespace, held open.  An open descriptor keeps a namespace alive, so `is_alive` is asked often."""
+
+    def __init__(self, sandbox: str, path: str) -> None:
+        """Gone."""
+        self.path = path
+        self.pidfd = _process_of(path)
+        try:
+            self.fd = open_netns(path)
+        except CniError as error:
+            self._close_pidfd()
+            raise Gone(str(error)) from None
+        self.identity = identity(self.fd)
+        try:
+            found = sandbox_of(self)
+        except CniError as error:
+            self.close()
+            raise Gone(str(error)) from None
+        if found != sandbox:
+            self.close()
+            raise Gone(f"another namespace is at {path}")
+
+    def entered(self) -> Inside:
+        return Inside(self.fd)
+
+    def is_alive(self) -> bool:
+        """Whether the path still leads to it; a process is watched through `pidfd` besides."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
+
+    def _close_pidfd(self) -> None:
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def close(self) -> None:
+        self._close_pidfd()
+        os.close(self.fd)
+
+
+def _process_of(path: str) -> int:
+    """A descriptor of the process whose namespace the path is, -1 when it names none; Gone when it has ended."""
+    parts = path.split("/")
+    if len(parts) < 3 or parts[1] != "proc" or not parts[2].isdigit():
+        return -1
+    try:
+        return os.pidfd_open(int(parts[2]))
+    except OSError as error:
+        raise Gone(f"process {parts[2]}: {error.strerror}") from None
+
+
+class Sandbox:
+    """Serves one container until `close`; OSError when its sockets cannot be opened, Gone when it has ended."""
+
+    def __init__(self, loop: Loop, decider: Decider, health: Health, name: str, path: str, port: int) -> None:
+        self.name = name
+        self.port = port
+        self._loop = loop
+        self._decider = decider
+        self._health = health
+        self._cache: dict[bytes, tuple[bytes, ...]] = {}
+        self._cached = 0
+        self._turn = 0
+        self._generation = -1
+        self._streams: set[Stream] = set()
+        self.place = Place(name, path)
+        try:
+            with self.place.entered():
+                self._udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+                self._tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+        except BaseException:
+            self.place.close()
+            raise
+        self._asker = Asker(loop, health, self.place.fd)
+        try:
+            self._bind()
+        except BaseException:
+            self._close_sockets()
+            raise
+        loop.add(self._udp.fileno(), self._datagrams)
+        loop.add(self._tcp.fileno(), self._connection)
+
+    def _bind(self) -> None:
+        self._tcp.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        for each in (self._udp, self._tcp):
+            # the loopback device may still be down
+            each.setsockopt(IPPROTO_IP, _IP_FREEBIND, 1)
+            each.bind((RESOLVER, self.port))
+        self._tcp.listen(_BACKLOG)
+
+    def _datagrams(self) -> None:
+        """The path of nearly every query; kept flat for speed."""
+        receive, send, turn = self._udp.recvfrom, self._udp.sendto, self._turn
+        if self._generation != self._decider.generation:
+            self._forget()
+            self._generation = self._decider.generation
+        cached = self._cache.get
+        hits = 0
+        try:
+            for _ in range(BURST):
+                message, peer = receive(_MAX_QUERY)
+                replies = cached(message[2:])
+                if replies is None:
+                    self._answer(message, True, lambda reply, peer=peer: self._send(reply, peer))  # type: ignore[misc]
+                    continue
+                turn += 1
+                hits += 1
+                send(message[:2] + replies[turn % len(replies)], peer)
+        except BlockingIOError:
+            pass  # nothing more to read, or no room to send: a datagram may be lost
+        except OSError as error:
+            self._decider.note(self.name, None, f"socket: {error.strerror}")
+        self._turn = turn
+        if hits:
+            self._decider.note(self.name, None, "cached", hits)
+
+    def _send(self, reply: bytes, peer: tuple[str, int]) -> None:
+        try:
+            self._udp.sendto(reply, peer)
+        except OSError as error:
+            self._decider.note(self.name, None, f"socket: {error.strerror}")
+
+    def _answer(self, message: bytes, udp: bool, reply: Callable[[bytes], None]) -> None:
+        try:
+            question = wire.read_question(message)
+        except wire.Malformed as malformed:
+            self._decider.note(self.name, None, "malformed")
+            if malformed.reply is not None:
+                reply(malformed.reply)
+            return
+        action = self._decider.decide(self.name, message, question, udp)
+        if isinstance(action, Local):
+            self._decider.note(self.name, question, action.outcome)
+            if udp and self._decider.remembers:
+                self._remember(message[2:], action.replies)
+            self._turn += 1
+            reply(message[:2] + action.replies[self._turn % len(action.replies)])
+            return
+
+        def answered(answer: bytes, outcome: str) -> None:
+            self._decider.note(self.name, question, outcome)
+            reply(answer)
+
+        self._asker.submit(Query(message, question, udp, action, answered))
+
+    def _remember(self, key: bytes, replies: tuple[bytes, ...]) -> None:
+        size = len(key) + sum(map(len, replies))
+        if self._cached + size > MAX_CACHED:
+            self._forget()
+        self._cached += size
+        self._cache[key] = replies
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._cached = 0
+
+    def _connection(self) -> None:
+        try:
+            # the part of accept(2) that the socket module wraps; importing that costs a megabyte
+            fd, _ = self._tcp._accept()  # type: ignore[attr-defined]
+        except OSError:
+            return  # the client has gone again
+        sock = socket(fileno=fd)
+        sock.setblocking(False)
+        if len(self._streams) >= MAX_STREAMS:
+            sock.close()
+            self._decider.note(self.name, None, "overload")
+            return
+        self._serve(sock)
+
+    def _serve(self, sock: socket) -> None:
+        last = time.monotonic()
+
+        def received(message: bytes) -> None:
+            nonlocal last
+            last = time.monotonic()
+            self._answer(message, False, stream.send)
+
+        def look() -> None:
+            idle = time.monotonic() - last
+            if idle >= IDLE_SECONDS:
+                stream.close()
+            elif not stream.closed:
+                self._loop.after(IDLE_SECONDS - idle, look)
+
+        stream = Stream(self._loop, sock, received, lambda: self._streams.discard(stream))
+        self._streams.add(stream)
+        self._loop.after(IDLE_SECONDS, look)
+
+    def close(self) -> None:
+        self._asker.close()
+        for stream in list(self._streams):
+            stream.close()
+        for each in (self._udp, self._tcp):
+            self._loop.remove(each.fileno())
+        self._health.forget_sandbox(self.name)
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        self._udp.close()
+        self._tcp.close()
+        self.place.close()
