@@ -74,7 +74,8 @@ def save(data_dir: str, run_dir: str, owner: Owner, text: str) -> None:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise CniError(f"failed to write backup data {path}: {(error.strerror or '').lower()}") from None
+        where = error.filename2 or error.filename or path
+        raise CniError(f"failed to write backup data {where}: {(error.strerror or '').lower()}") from None
 
 
 def load(data_dir: str, owner: Owner) -> str | None:
@@ -112,7 +113,9 @@ def _marker(run_dir: str, owner: Owner) -> str:
 
 
 def _unlink(path: str) -> None:
+    """The file is absent; CniError naming it when it cannot be removed."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
-        return
+    except OSError as error:
+        if os.path.lexists(path):  # a read-only directory refuses also for what is not there
+            raise CniError(f"failed to remove {path}: {(error.strerror or '').lower()}") from None

@@ -60,12 +60,12 @@ class _Lock:
         try:
             if self._fd < 0:
                 os.makedirs(os.path.dirname(self._path), 0o755, exist_ok=True)
-                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 programs.guard(self._namespace, self._fd)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         except OSError as error:
             self._threads.release()
-            raise FirewallError(f"locking {self._path}: {error.strerror}") from None
+            raise FirewallError(f"locking {self._path}: {(error.strerror or '').lower()}") from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

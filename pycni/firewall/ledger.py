@@ -169,7 +169,7 @@ class Ledger:
                 os.makedirs(os.path.dirname(claim), 0o700, exist_ok=True)
                 os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
-            raise FirewallError(f"writing firewall ledger {path}: {error.strerror}") from None
+            raise FirewallError(f"writing firewall ledger {path}: {(error.strerror or '').lower()}") from None
 
     def settle(self, entry: Entry) -> None:
         """The entry's stale facts are gone."""
@@ -297,13 +297,15 @@ def _keys(fact: Fact) -> list[str]:
 
 
 def _unlink(path: str) -> None:
-    """The file is absent, and so is its directory when it is empty: whoever removed the file may have been killed."""
+    """The file is absent, and so is its directory when it is empty: whoever removed the file may have been killed.
+    FirewallError naming the file when that is impossible."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
-        pass
     except NotADirectoryError:
         return
+    except OSError as error:
+        if os.path.lexists(path):  # a read-only directory refuses also for what is not there
+            raise FirewallError(f"removing from firewall ledger {path}: {(error.strerror or '').lower()}") from None
     _rmdir(os.path.dirname(path))
 
 
