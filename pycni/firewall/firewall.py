@@ -10,14 +10,9 @@ import fcntl
 import os
 from _thread import allocate_lock
 
-from pycni.firewall import programs
+from pycni.firewall import presence, programs
 from pycni.firewall.generation import NfTables
-from pycni.firewall.iptables import Iptables, unusable
-from pycni.firewall.iptables_backend import IptablesBackend
-from pycni.firewall.iptables_forward import ForwardAccept
-from pycni.firewall.kept_listing import KeptListing
 from pycni.firewall.ledger import Entry, Ledger
-from pycni.firewall.nft_backend import NftBackend
 from pycni.firewall.walls import join
 from pycni.spec.errors import CniError, FirewallError
 
@@ -29,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from pycni.firewall.facts import Fact, Owner
+    from pycni.firewall.iptables import Iptables
+    from pycni.firewall.iptables_forward import ForwardAccept
     from pycni.kernel.namespace import Namespace
 
     class Backend(Protocol):
@@ -90,13 +87,51 @@ class Firewall:
         self._ledger = Ledger(run_dir, name)
         self._lock = _Lock(f"{run_dir}/firewall-{name}.lock", namespace)
         self._nftables = NfTables(namespace)
-        kept = KeptListing(f"{run_dir}/iptables-{name}.listing") if keep_listing else None
-        iptables = Iptables(namespace, self._nftables, kept)
-        forward = ForwardAccept(iptables, self._nftables)
-        self._backends: dict[str, Backend] = {
-            IPTABLES: IptablesBackend(iptables, self._ledger),
-            NFTABLES: NftBackend(namespace, self._nftables, self._ledger, forward),
-        }
+        self._namespace = namespace
+        self._listing = f"{run_dir}/iptables-{name}.listing" if keep_listing else ""
+        self._iptables: Iptables | None = None
+        self._backends: dict[str, Backend] = {}
+
+    def _backend(self, name: str) -> Backend:
+        """Loaded and made when it is first used."""
+        if name not in self._backends:
+            self._backends[name] = self._make_iptables() if name == IPTABLES else self._make_nftables()
+        return self._backends[name]
+
+    def _make_iptables(self) -> Backend:
+        from pycni.firewall.iptables_backend import IptablesBackend
+
+        return IptablesBackend(self._iptables_tables(), self._ledger)
+
+    def _make_nftables(self) -> Backend:
+        from pycni.firewall.nft_backend import NftBackend
+
+        return NftBackend(self._namespace, self._nftables, self._ledger, self._forward)
+
+    def _iptables_tables(self) -> Iptables:
+        if self._iptables is None:
+            from pycni.firewall.iptables import Iptables
+            from pycni.firewall.kept_listing import KeptListing
+
+            kept = KeptListing(self._listing) if self._listing else None
+            self._iptables = Iptables(self._namespace, self._nftables, kept)
+        return self._iptables
+
+    def _forward(self) -> ForwardAccept | None:
+        """What lets our packets pass iptables' FORWARD, None without one."""
+        if not presence.of_iptables(self._nftables):
+            return None
+        from pycni.firewall.iptables_forward import ForwardAccept
+
+        return ForwardAccept(self._iptables_tables(), self._nftables)
+
+    def _concerned(self, entry: Entry | None) -> list[str]:
+        """The backends in which an attachment may have something."""
+        return [
+            name
+            for name, present in ((IPTABLES, presence.of_iptables), (NFTABLES, presence.of_nftables))
+            if (entry is not None and entry.facts_in(name)) or present(self._nftables)
+        ]
 
     def close(self) -> None:
         """Release the socket and the lock file; the object may be used again."""
@@ -108,12 +143,12 @@ class Firewall:
         nftables (contract 2.0.5, 4.1, 5.1)."""
         if requested:
             return requested
-        return NFTABLES if unusable(4) else IPTABLES
+        return NFTABLES if programs.missing_iptables(4) else IPTABLES
 
     def status(self, backend: str) -> None:
         """NotAvailable saying what is missing for this backend to work."""
         with self._lock:
-            self._backends[backend].status()
+            self._backend(backend).status()
 
     def install(self, owner: Owner, kind: str, backend: str, facts: Iterable[Fact]) -> None:
         """These facts hold for this owner, and no others of this kind; all of them or, with a FirewallError, none."""
@@ -130,13 +165,13 @@ class Firewall:
             self._ledger.put(entry)
             try:
                 for each in (entry, *walls):
-                    self._backends[each.backend].install(each)
+                    self._backend(each.backend).install(each)
             except CniError as error:
                 self._undo(owner, kind, error)
                 raise
             if entry.stale:
                 if entry.stale_backend != backend:
-                    self._backends[entry.stale_backend].remove(owner, kind, entry.stale, False)
+                    self._backend(entry.stale_backend).remove(owner, kind, entry.stale, False)
                 self._ledger.settle(entry)
 
     def _undo(self, owner: Owner, kind: str, cause: CniError) -> None:
@@ -154,10 +189,10 @@ class Firewall:
     def _remove(self, owner: Owner, kind: str, fallback: tuple[Fact, ...]) -> None:
         entry = self._ledger.get(owner, kind)
         problems = []
-        for name, backend in self._backends.items():
+        for name in self._concerned(entry):
             facts = fallback if entry is None else entry.facts_in(name)
             try:
-                backend.remove(owner, kind, facts, entry is None)
+                self._backend(name).remove(owner, kind, facts, entry is None)
             except CniError as error:
                 problems.append(error.msg)
         if problems:
@@ -167,7 +202,7 @@ class Firewall:
     def missing(self, owner: Owner, kind: str, backend: str, facts: Iterable[Fact]) -> list[str]:
         """What CHECK does not find, one text each; nothing is changed."""
         with self._lock:
-            return self._backends[backend].missing(owner, kind, tuple(facts))
+            return self._backend(backend).missing(owner, kind, tuple(facts))
 
     def collect(self, network: str, kind: str, keep: AbstractSet[tuple[str, str]]) -> list[str]:
         """GC: remove everything of the network's attachments that are not in `keep`, (container id, interface) each;
@@ -180,6 +215,6 @@ class Firewall:
                     self._remove(owner, kind, ())
                     removed.append(f'{kind} rules of container "{owner.container_id}" interface "{owner.ifname}"')
             self._ledger.sweep(network)
-            for backend in self._backends.values():
-                removed += backend.collect(network, kind, keep)
+            for name in (IPTABLES, NFTABLES):
+                removed += self._backend(name).collect(network, kind, keep)
         return removed

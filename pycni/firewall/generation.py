@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from errno import ENOENT
 
-from pycni.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, Refused, attribute_text, attributes
+from pycni.kernel.netlink import NETLINK_NETFILTER, NetlinkSocket, Refused, attribute_text, attributes, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ _SO_NETNS_COOKIE = 71
 def header(family: int, resource: int = 0) -> bytes:
     """struct nfgenmsg."""
     return bytes((family, 0)) + resource.to_bytes(2, "big")
+
+
+_ALL_TABLES = (_GETTABLE, 0, header(0))
 
 
 class NfTables:
@@ -81,6 +84,10 @@ class NfTables:
     def cookie(self) -> int:
         """The namespace's number, which no other gets until the next boot; OSError before Linux 5.14."""
         return int.from_bytes(self.socket.option(_SOL_SOCKET, _SO_NETNS_COOKIE, 8), sys.byteorder)
+
+    def tables(self) -> set[tuple[int, str]]:
+        """(NFPROTO_* number, name) of every table."""
+        return {(payload[0], text(attributes(payload, _HEADER_SIZE)[1])) for _, payload in self.dump(_ALL_TABLES)}
 
     def table_exists(self, family: int, table: str) -> bool:
         return self._exists(_GETTABLE, header(family) + attribute_text(1, table))

@@ -8,10 +8,9 @@ because something changed meanwhile is repeated from a fresh listing.
 
 from __future__ import annotations
 
-from pycni.firewall import nft_messages as messages
 from pycni.firewall import programs
 from pycni.firewall.generation import FAMILY, NfTables
-from pycni.firewall.programs import LEGACY
+from pycni.firewall.programs import IPTABLES, LEGACY, missing_iptables
 from pycni.firewall.tables import Command, Draft, Tables, restore_input
 from pycni.kernel.netlink import Refused
 from pycni.spec.errors import FirewallError, KernelError
@@ -24,18 +23,9 @@ if TYPE_CHECKING:
     from pycni.kernel.namespace import Namespace
     from pycni.kernel.netlink import Message
 
-_PREFIX = {4: "iptables", 6: "ip6tables"}
 _ATTEMPTS = 8
 _LOCK_SECONDS = 30
 _LEGACY_TABLES = {4: "/proc/thread-self/net/ip_tables_names", 6: "/proc/thread-self/net/ip6_tables_names"}
-
-
-def unusable(family: int) -> str:
-    """Why this family's iptables cannot be used, empty when its programs are there."""
-    for suffix in ("", "-save", "-restore"):
-        if not programs.find(_PREFIX[family] + suffix):
-            return f"{_PREFIX[family]}{suffix} is not installed"
-    return ""
 
 
 class Iptables:
@@ -59,7 +49,7 @@ class Iptables:
 
         `make` is called again, with a fresh listing, when the tables changed under it.  FirewallError when the change
         is refused."""
-        reason = unusable(family)
+        reason = missing_iptables(family)
         if reason:
             raise FirewallError(f"could not initialize iptables protocol {family}: {reason}")
         refused: tuple[list[Command], str] | None = None
@@ -79,7 +69,7 @@ class Iptables:
             if not cached and refused is not None and refused[0] == draft.commands:
                 break  # twice the same from fresh listings: not a race
             refused = (draft.commands, complaint)
-        raise FirewallError(f"{_PREFIX[family]}-restore: {refused[1] if refused else 'the tables kept changing'}")
+        raise FirewallError(f"{IPTABLES[family]}-restore: {refused[1] if refused else 'the tables kept changing'}")
 
     def policy(self, family: int, table: str, chain: str) -> str:
         """`ACCEPT` or `DROP`, empty for a chain without one."""
@@ -91,9 +81,9 @@ class Iptables:
 
     def present(self, family: int, table: str) -> bool:
         """Whether the family has this table at all; nothing is executed to find out, and none is created."""
-        if unusable(family):
+        if missing_iptables(family):
             return False
-        if programs.variant(programs.find(_PREFIX[family])) != LEGACY:
+        if programs.variant(programs.find(IPTABLES[family])) != LEGACY:
             try:
                 return self._nftables.table_exists(FAMILY[family], table)
             except (KernelError, OSError):
@@ -109,13 +99,13 @@ class Iptables:
         """Whether the chain may exist; nothing is executed where the kernel can be asked."""
         if not self.present(family, table):
             return False
-        if programs.variant(programs.find(_PREFIX[family])) == LEGACY:
+        if programs.variant(programs.find(IPTABLES[family])) == LEGACY:
             return True
         return self._nftables.chain(FAMILY[family], table, chain) is not None
 
     def _generation_now(self, family: int) -> int:
         """-1 where there is none to go by."""
-        if programs.variant(programs.find(_PREFIX[family])) == LEGACY:
+        if programs.variant(programs.find(IPTABLES[family])) == LEGACY:
             return -1
         try:
             return self._nftables.generation()
@@ -155,10 +145,10 @@ class Iptables:
     def _model(self, family: int, table: str) -> Tables:
         model = self._models.setdefault(family, Tables())
         if not self._is_current(family, table):
-            program = programs.find(f"{_PREFIX[family]}-save")
+            program = programs.find(f"{IPTABLES[family]}-save")
             outcome = programs.run(self._namespace, [program, "-t", table])
             if outcome.status != 0:
-                raise FirewallError(f"{_PREFIX[family]}-save: {outcome.complaint or f'exit status {outcome.status}'}")
+                raise FirewallError(f"{IPTABLES[family]}-save: {outcome.complaint or f'exit status {outcome.status}'}")
             self._believe(family, table, outcome.stdout.decode(errors="surrogateescape"))
             # the listing creates a missing table's base chains in some versions: what counts is what we read after it
             if self._nftables.known == -1 or self._generation_now(family) != self._nftables.known:
@@ -175,6 +165,8 @@ class Iptables:
         generation = self._nftables.known
         if deletions is None or generation == -1:
             return False
+        from pycni.firewall import nft_messages as messages
+
         positions, dropped = deletions
         proto = FAMILY[family]
         batch: list[Message] = []
@@ -193,7 +185,7 @@ class Iptables:
     def _restore(self, family: int, draft: Draft) -> str:
         """Empty when the kernel took the commands, else why it did not."""
         before = self._nftables.known
-        program = programs.find(f"{_PREFIX[family]}-restore")
+        program = programs.find(f"{IPTABLES[family]}-restore")
         argv = [program, "--noflush", "--wait", str(_LOCK_SECONDS)]
         outcome = programs.run(self._namespace, argv, restore_input(draft.commands))
         if outcome.status != 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pycni.firewall import chains, naming, withdraw
 from pycni.firewall.chains import FILTER, NAT
 from pycni.firewall.facts import Admit, Fact, Masquerade, Owner, Publish
-from pycni.firewall.iptables import Iptables, unusable
+from pycni.firewall.programs import missing_iptables
 from pycni.firewall.tables import Draft, Tables
 from pycni.spec.errors import CniError, FirewallError, NotAvailable
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
 
+    from pycni.firewall.iptables import Iptables
     from pycni.firewall.ledger import Entry, Ledger
 
 NAME = "iptables"
@@ -29,7 +30,7 @@ class IptablesBackend:
     def status(self) -> None:
         """NotAvailable naming the program that is missing."""
         for family in (4, 6):
-            reason = unusable(family)
+            reason = missing_iptables(family)
             if reason:
                 raise NotAvailable(f"firewall backend iptables: {reason}")
 
@@ -38,7 +39,7 @@ class IptablesBackend:
         kind = entry.kind
         if kind == naming.FIREWALL:
             for protocol, family in enumerate((4, 6)):
-                reason = unusable(family)
+                reason = missing_iptables(family)
                 if reason:
                     raise FirewallError(f"could not initialize iptables protocol {protocol}: {reason}")
         stale = entry.stale if entry.stale_backend == NAME else ()

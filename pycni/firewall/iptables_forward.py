@@ -9,12 +9,12 @@ from __future__ import annotations
 from pycni.firewall import programs
 from pycni.firewall.chains import FILTER, comment
 from pycni.firewall.generation import FAMILY, NfTables
-from pycni.firewall.iptables import Iptables, unusable
 from pycni.firewall.nft_static import MARK
-from pycni.firewall.programs import LEGACY
+from pycni.firewall.programs import LEGACY, missing_iptables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pycni.firewall.iptables import Iptables
     from pycni.firewall.tables import Draft
 
 CHAIN = "PYNET-FORWARD"
@@ -37,7 +37,7 @@ class ForwardAccept:
     def ensure(self) -> None:
         """The rule is there in each family whose FORWARD policy is DROP; FirewallError when it cannot be made."""
         for family in (4, 6):
-            if not self._iptables.present(family, FILTER) or unusable(family):
+            if not self._iptables.present(family, FILTER) or missing_iptables(family):
                 continue
             if programs.variant(programs.find("iptables")) == LEGACY:
                 if self._iptables.policy(family, FILTER, "FORWARD") == "DROP":

@@ -22,7 +22,7 @@ from pycni.spec.errors import FirewallError, KernelError, NotAvailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
 
     from pycni.firewall.generation import NfTables
@@ -38,7 +38,9 @@ _ATTEMPTS = 5
 class NftBackend:
     """Facts in our nftables table of one namespace.  The caller holds the namespace's lock."""
 
-    def __init__(self, namespace: Namespace, nftables: NfTables, ledger: Ledger, forward: ForwardAccept) -> None:
+    def __init__(
+        self, namespace: Namespace, nftables: NfTables, ledger: Ledger, forward: Callable[[], ForwardAccept | None]
+    ) -> None:
         self._nftables = nftables
         self._ledger = ledger
         self._forward = forward
@@ -61,7 +63,9 @@ class NftBackend:
         stale = entry.stale if entry.stale_backend == NAME else ()
         self._table.ensure(wanted)
         if entry.kind == "firewall":
-            self._forward.ensure()
+            forward = self._forward()
+            if forward is not None:
+                forward.ensure()
         gone = self._only_in_first(elements(stale), wanted)
         self._settle(entry.owner, entry.kind, gone, wanted)
         if self._conditions.concern(entry.facts) or self._conditions.concern(stale):
@@ -239,7 +243,8 @@ class NftBackend:
                 what = "hostport" if kind == "portmap" else kind
                 found.append(f'missing {what} rules in "{element.set}" set: {element.label}')
         if kind == "firewall":
-            found += self._forward.missing()
+            forward = self._forward()
+            found += forward.missing() if forward is not None else []
         return found + self._conditions.missing(owner, facts)
 
 

@@ -20,6 +20,8 @@ SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin", "/usr/local
 
 _SIGPIPE = 13
 
+IPTABLES = {4: "iptables", 6: "ip6tables"}
+
 NFT = "nf_tables"
 LEGACY = "legacy"
 
@@ -51,6 +53,14 @@ def find(name: str) -> str:
         if directory and os.access(path, os.X_OK):
             _found[name] = path
             return path
+    return ""
+
+
+def missing_iptables(family: int) -> str:
+    """Why this family's iptables cannot be used, empty when its programs are there."""
+    for suffix in ("", "-save", "-restore"):
+        if not find(IPTABLES[family] + suffix):
+            return f"{IPTABLES[family]}{suffix} is not installed"
     return ""
 
 

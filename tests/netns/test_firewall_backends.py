@@ -207,7 +207,7 @@ def test_a_killed_install_is_cleaned_up(
     for name in ("install", "after"):
         for kind, facts in everything(2).items():
             with monkeypatch.context() as patch:
-                hands = dying._backends[backend]
+                hands = dying._backend(backend)
                 original = hands.install
 
                 def install_and_die(entry: Any, original: Any = original) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from firewall_spaces import Space
 
 from pycni.firewall import programs
 from pycni.firewall.facts import Masquerade, Owner
-from pycni.firewall.firewall import IPTABLES, Firewall
+from pycni.firewall.firewall import IPTABLES, NFTABLES, Firewall
 from pycni.firewall.generation import NfTables
 from pycni.kernel.namespace import Namespace
 from pycni.spec.address import Prefix
 
 KIND = "masquerade"
+ROOT = Path(__file__).resolve().parents[2]
+PLAIN = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
 def owner(number: int) -> Owner:
@@ -108,3 +111,27 @@ def test_another_namespace_with_the_same_file_believes_nothing(tmp_path: Path, e
         executed.clear()
         add(second, tmp_path, 2)
         assert executed == ["iptables-save", "iptables-restore"]
+
+
+@pytest.mark.parametrize(("backend", "other"), [(IPTABLES, "nft_backend"), (NFTABLES, "iptables")])
+def test_the_other_backend_is_not_even_loaded(tmp_path: Path, backend: str, other: str) -> None:
+    script = (
+        "from pycni.firewall.facts import Admit, Masquerade, Owner\n"
+        "from pycni.firewall.firewall import Firewall\n"
+        "from pycni.kernel.namespace import Namespace\n"
+        "from pycni.spec.address import Prefix\n"
+        "address = Prefix.parse('10.1.2.3/24')\n"
+        "facts = {'masquerade': (Masquerade((address,)),), 'firewall': (Admit((address.address,)),)}\n"
+        "with Namespace.current() as namespace:\n"
+        f"    firewall = Firewall(namespace, {str(tmp_path)!r}, keep_listing=True)\n"
+        "    for kind, wanted in facts.items():\n"
+        f"        firewall.install(Owner('net', 'c1', 'eth0'), kind, {backend!r}, wanted)\n"
+        "    for kind in facts:\n"
+        "        firewall.remove(Owner('net', 'c1', 'eth0'), kind)\n"
+        "print(*[name for name in sys.modules if name.startswith('pycni.firewall.')])\n"
+    )
+    with Space() as space:
+        loaded = space.run(PLAIN, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{script}").stdout
+    names = [name.removeprefix("pycni.firewall.") for name in loaded.split()]
+    assert ("iptables_backend" if backend == IPTABLES else "nft_backend") in names
+    assert other not in names
