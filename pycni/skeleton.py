@@ -182,7 +182,7 @@ def run(
     try:
         request = request.replace(stdin=read_stdin())
     except OSError as error:
-        raise IoFailure(f"error reading from stdin: {error.strerror}") from None
+        raise IoFailure(f"error reading from stdin: {(error.strerror or str(error)).lower()}") from None
     section = parse_section(request.stdin)
     handler = _handler(plugin, request.command)
     version.require(request.command, parse_version(section), plugin.versions)

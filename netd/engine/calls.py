@@ -67,7 +67,7 @@ class Calls:
     def _is_ours(self, call: Call, netns: int, peer: Peer) -> bool:
         return (
             self._surroundings.shared_with(peer.pid)
-            and not depends_on_directory(call.environment)
+            and not depends_on_directory(call.environment, call.stdin)
             and is_network_namespace(netns)
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 _SHARED = ("ns/mnt", "ns/user", "root")
@@ -31,8 +32,14 @@ class Surroundings:
             return False
 
 
-def depends_on_directory(environment: Mapping[str, str]) -> bool:
-    """Whether a path in the environment is relative, and so means something else in the engine's directory."""
+_RELATIVE_KEY = re.compile(rb'"(?:datadir|resolvconf)"\s*:\s*"[^/"]', re.IGNORECASE)
+
+
+def depends_on_directory(environment: Mapping[str, str], stdin: bytes) -> bool:
+    """Whether a path in the environment or the configuration is relative, and so means something else in the engine's
+    directory."""
+    if _RELATIVE_KEY.search(stdin):
+        return True
     netns = environment.get("CNI_NETNS", "")
     directories = environment.get("CNI_PATH", "").split(":")
     return any(path and not path.startswith("/") for path in (netns, *directories))

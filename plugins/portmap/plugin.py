@@ -138,8 +138,7 @@ def applies(mapping: Mapping, family: int) -> bool:
 
 
 def add(context: Context) -> Result:
-    portmap = _parse_for_attach(context)
-    previous = context.config.prev_result()
+    portmap, previous = _parse_for_attach(context)
     if previous is None:
         raise CniError("must be called as chained plugin")
     if not portmap.mappings:
@@ -172,9 +171,9 @@ def _route_localnet(context: Context, address: Address) -> list[ops.Operation]:
     return [ops.Sysctl(ops.HOST, f"net/ipv4/conf/{link.name}/route_localnet", "1", required=True)]
 
 
-def _parse_for_attach(context: Context, removing: bool = False) -> Portmap:
+def _parse_for_attach(context: Context, removing: bool = False) -> tuple[Portmap, Result | None]:
     try:
-        return parse(context.config, removing)
+        return parse(context.config, removing), context.config.prev_result()
     except CniError as error:
         raise CniError(f"failed to parse config: {error.msg}") from None
 
@@ -192,8 +191,7 @@ def check(context: Context) -> None:
 
 def delete(context: Context) -> None:
     """Everything of this attachment goes, whether or not the runtime says again which ports it had."""
-    portmap = _parse_for_attach(context, removing=True)
-    previous = context.config.prev_result()
+    portmap, previous = _parse_for_attach(context, removing=True)
     fallback = () if previous is None else facts(portmap, targets(previous, context.request.ifname))
     context.host.firewall.remove(context.owner, PORTMAP, fallback)
 

@@ -125,15 +125,17 @@ def check(context: Context) -> None:
 
 def _check_link(tuning: Tuning, link: Link) -> None:
     promiscuous, allmulti = bool(link.flags & IFF_PROMISC), bool(link.flags & IFF_ALLMULTI)
+    name = link.name
     for what, wanted, current, compared in (
-        ("Ethernet MAC", tuning.mac, format_mac(link.mac), bool(tuning.mac)),
-        ("link Promisc", tuning.promiscuous, promiscuous, True),
-        ("link MTU", tuning.mtu, link.mtu, bool(tuning.mtu)),
-        ("link all-multicast mode", tuning.allmulti, allmulti, tuning.allmulti is not None),
-        ("link TxQLen", tuning.txqlen, link.txqlen, tuning.txqlen is not None),
+        (f"configured Ethernet of {name}", tuning.mac, format_mac(link.mac), bool(tuning.mac)),
+        (f"link {name} configured promisc", tuning.promiscuous, promiscuous, True),
+        (f"configured MTU of {name}", tuning.mtu, link.mtu, bool(tuning.mtu)),
+        (f"configured all-multicast mode of {name}", tuning.allmulti, allmulti, tuning.allmulti is not None),
+        (f"configured Transmit Queue Length of {name}", tuning.txqlen, link.txqlen, tuning.txqlen is not None),
     ):
         if compared and wanted != current:
-            raise CniError(f"Error: Tuning configured {what} of {link.name} is {wanted}, current value is {current}")
+            said = [str(value).lower() if isinstance(value, bool) else value for value in (wanted, current)]
+            raise CniError(f"Error: Tuning {what} is {said[0]}, current value is {said[1]}")
 
 
 def gc(context: Context) -> None:

@@ -233,7 +233,8 @@ class Transaction:
             if self._host.read_sysctl(path) != "1":
                 self._host.write_sysctl(path, "1")
         except OSError as error:
-            raise CniError(f"failed to enable forwarding: open /proc/sys/{path}: {error.strerror}") from None
+            reason = (error.strerror or str(error)).lower()
+            raise CniError(f"failed to enable forwarding: open /proc/sys/{path}: {reason}") from None
 
     def _sysctl(self, op: ops.Sysctl) -> None:
         where = self._place(op.place)

@@ -175,6 +175,8 @@ def parse_section(stdin: bytes) -> Section:
         raw = jsontext.loads(stdin)
     except ValueError as error:
         raise DecodingFailure(f"error unmarshall network config: {error}") from None
+    if raw is None:
+        raw = {}  # for Go's decoder null leaves everything as it is
     if not isinstance(raw, dict):
         raise DecodingFailure("error unmarshall network config: the configuration is not a JSON object")
     section = Section(raw)

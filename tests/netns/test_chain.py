@@ -193,8 +193,8 @@ def test_check_misses_rules(machine: RealMachine, netns: Callable[[], Any], what
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        (["ip", "link", "set", "eth0", "mtu", "1300"], "link MTU"),
-        (["ip", "link", "set", "eth0", "promisc", "on"], "link Promisc"),
+        (["ip", "link", "set", "eth0", "mtu", "1300"], "configured MTU"),
+        (["ip", "link", "set", "eth0", "promisc", "on"], "configured promisc"),
         (
             ["sysctl", "-qw", "net.core.somaxconn=99"],
             "Error: Tuning configured value of /proc/sys/net/core/somaxconn is 500, current value is 99",

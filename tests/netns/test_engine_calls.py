@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from launchers import KINDS, PLAIN, call, install, telltale
 
 from netd.engine import client, protocol
-from netd.engine.surroundings import Surroundings
+from netd.engine.surroundings import Surroundings, depends_on_directory
 from pycni.kernel.namespace import TRASH_GROUP
 
 Made = Callable[[], PrivateNetns]
@@ -176,6 +176,20 @@ def test_a_caller_in_another_root_is_not_ours(tmp_path: Path) -> None:
 def test_relative_paths_run_in_process(launcher: Path, engine: EngineProcess, variable: dict[str, str]) -> None:
     assert probe(launcher, variable).returncode == 7
     assert counts(engine) == {("other", "DEL", "not mine"): 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "relative"),
+    [
+        (b'{"ipam": {"dataDir": "leases"}}', True),
+        (b'{"ipam": {"DATADIR" :\n"./leases"}}', True),
+        (b'{"ipam": {"resolvConf": "resolv.conf"}}', True),
+        (b'{"ipam": {"dataDir": "/leases", "resolvConf": ""}}', False),
+        (b'{"name": "dataDir"}', False),
+    ],
+)
+def test_relative_paths_of_the_configuration(text: bytes, relative: bool) -> None:
+    assert depends_on_directory({"CNI_PATH": "/opt/cni/bin"}, text) is relative
 
 
 def test_other_users_are_refused(home: PrivateNetns) -> None:

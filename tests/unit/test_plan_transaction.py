@@ -255,6 +255,18 @@ def test_forwarding_is_switched_on_and_never_off(machine: Machine, family: int, 
     assert machine.host_namespace.read_sysctl(path) == "1"
 
 
+def test_forwarding_that_cannot_be_switched_on(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: object, _path: str, _value: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(type(machine.host_namespace), "write_sysctl", refuse)
+    with pytest.raises(CniError) as caught:
+        transaction(machine).apply([ops.EnableForwarding(4)])
+    assert caught.value.msg == (
+        "failed to enable forwarding: open /proc/sys/net/ipv4/ip_forward: read-only file system"
+    )
+
+
 def test_sysctls_that_must_and_that_may(machine: Machine) -> None:
     missing = "net/ipv4/conf/nowhere/arp_notify"
     transaction(machine).apply([ops.Sysctl(ops.CONTAINER, missing, "1")])

@@ -236,6 +236,8 @@ def test_without_a_previous_result(machine: Machine, command: str, message: str)
 def test_configuration_errors_are_prefixed_but_on_check(machine: Machine, command: str, prefix: str) -> None:
     body = machine.error("portmap", command, config(TCP, backend="pf"))
     assert body["msg"] == f'{prefix}unrecognized backend "pf"'
+    body = machine.error("portmap", command, config(TCP, prevResult={"cniVersion": "0.2.0"}))
+    assert body["msg"].startswith(f"{prefix}could not parse prevResult: ")
 
 
 def test_route_localnet_on_the_device_that_faces_the_container(machine: Machine) -> None:

@@ -310,11 +310,14 @@ def test_a_missing_interface(machine: Machine) -> None:
             "Error: Tuning configured value of /proc/sys/net/core/somaxconn is 9",
         ),
         ({"sysctl": {"net.core.none": "9"}}, "open /proc/sys/net/core/none: no such file or directory"),
-        ({"mac": "0a:00:00:00:00:09"}, "Error: Tuning configured Ethernet MAC of eth0"),
-        ({"promisc": True}, "Error: Tuning configured link Promisc of eth0"),
-        ({"mtu": 9}, "Error: Tuning configured link MTU of eth0 is 9, current value is 1500"),
-        ({"allmulti": True}, "Error: Tuning configured link all-multicast mode of eth0"),
-        ({"txQLen": 9}, "Error: Tuning configured link TxQLen of eth0 is 9, current value is 1000"),
+        (
+            {"mac": "0a:00:00:00:00:09"},
+            "Error: Tuning configured Ethernet of eth0 is 0a:00:00:00:00:09",
+        ),
+        ({"promisc": True}, "Error: Tuning link eth0 configured promisc is true, current value is false"),
+        ({"mtu": 9}, "Error: Tuning configured MTU of eth0 is 9, current value is 1500"),
+        ({"allmulti": True}, "Error: Tuning configured all-multicast mode of eth0 is true, current value is false"),
+        ({"txQLen": 9}, "Error: Tuning configured Transmit Queue Length of eth0 is 9, current value is 1000"),
     ],
 )
 def test_check_of_what_is_not_so(machine: Machine, values: dict[str, Any], text: str) -> None:
@@ -327,7 +330,7 @@ def test_check_of_what_is_so(machine: Machine) -> None:
     )
     machine.add("tuning", whole)
     machine.succeeds("tuning", "CHECK", whole)
-    assert "link Promisc" in machine.error("tuning", "CHECK", {**whole, "promisc": False})["msg"]
+    assert "configured promisc" in machine.error("tuning", "CHECK", {**whole, "promisc": False})["msg"]
 
 
 def test_gc_removes_the_files_of_the_invalid(machine: Machine) -> None:

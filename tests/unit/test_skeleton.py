@@ -173,7 +173,7 @@ def test_stdin_that_cannot_be_read(machine: Machine, sample: Sample) -> None:
 
     environment = {"CNI_COMMAND": "GC", "CNI_PATH": "p"}
     answer = serve(sample.plugin, environment, fail, machine.host())
-    assert json.loads(answer.stdout) == {"code": 5, "msg": "error reading from stdin: Input/output error"}
+    assert json.loads(answer.stdout) == {"code": 5, "msg": "error reading from stdin: input/output error"}
 
 
 # --- order of checks -------------------------------------------------------------------------------------------------

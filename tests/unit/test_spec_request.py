@@ -169,6 +169,7 @@ def test_netns_override(value: str, expected: bool) -> None:
         (b"\xff", 6, "error unmarshall network config: 'utf-8' codec"),
         (b'{"name":5}', 6, "error unmarshall network config: invalid configuration: key 'name': expected a string"),
         (b"{}", 7, "missing network name"),
+        (b"null", 7, "missing network name"),
         (b'{"name":""}', 7, "missing network name"),
         (b'{"name":null}', 7, "missing network name"),
         (b'{"name":"a\\n"}', 7, "invalid characters found in network name"),
