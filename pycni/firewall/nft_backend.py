@@ -215,7 +215,8 @@ class NftBackend:
         ]
         found += self._unclaimed(kind)
         self._table.commit(found, ())
-        self._table.drop_unused(found)
+        # also of the attachments removed one by one before: each saw that the network had others
+        self._table.drop_all_unused()
         removed += [f"nftables element of {held.set} ({_readable(held)})" for held in found]
         if kind == "portmap":
             removed += self._conditions.collect(network, hashes)

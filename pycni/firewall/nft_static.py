@@ -103,14 +103,18 @@ def ruleset() -> str:
     return "\n".join(lines) + "\n"
 
 
+_LEAVE, _FROM = SUBNET_CHAINS = ("p_leave_", "p_from_")
+"""What the names of a subnet's two chains begin with."""
+
+
 def leave_chain(subnet: Prefix) -> str:
     """The chain for packets from masqueraded addresses of a subnet."""
-    return f"p_leave_{_name(subnet)}"
+    return _LEAVE + _name(subnet)
 
 
 def from_chain(subnet: Prefix) -> str:
     """The chain for forwarded-port packets to an address, for which those from this subnet are masqueraded."""
-    return f"p_from_{_name(subnet)}"
+    return _FROM + _name(subnet)
 
 
 def _name(subnet: Prefix) -> str:

@@ -55,7 +55,15 @@ class Table:
 
     def drop_unused(self, gone: Iterable[Held | Element]) -> None:
         """Delete the subnet chains that these absent elements would jump to, where no other element does."""
-        for chain in {element.jump for element in gone if element.jump}:
+        self._drop({element.jump for element in gone if element.jump})
+
+    def drop_all_unused(self) -> None:
+        """Delete every subnet chain that no element jumps to, whoever left it."""
+        for prefix in static.SUBNET_CHAINS:
+            self._drop(self.chains(prefix))
+
+    def _drop(self, chains: Iterable[str]) -> None:
+        for chain in chains:
             try:
                 self._nftables.commit(messages.batch((messages.delete_chain(INET, static.TABLE, chain),)))
             except Refused as error:

@@ -173,6 +173,15 @@ def test_collect(space: Space, firewall: Firewall, backend: str) -> None:
 
 
 @BOTH
+def test_collecting_several_containers(space: Space, firewall: Firewall, backend: str) -> None:
+    for number, owner in enumerate((ONE, TWO)):
+        install(firewall, owner, everything(2 + number, 8080 + number), backend)
+    for kind in everything(2):
+        firewall.collect("net", kind, set())
+    assert owned(space) == []
+
+
+@BOTH
 def test_collect_without_ledger(
     space: Space, firewall: Firewall, reopen: Callable[[], Firewall], tmp_path: Path, backend: str
 ) -> None:
