@@ -33,6 +33,7 @@ char launcher_config[4096] = "PYCNI-LAUNCHER-CONFIG\n"
 static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
     PLUGIN("bridge", SINCE_0_1),  PLUGIN("host-local", SINCE_0_1), PLUGIN("loopback", SINCE_0_1),
     PLUGIN("portmap", SINCE_0_1), PLUGIN("firewall", SINCE_0_4),   PLUGIN("tuning", SINCE_0_1),
+    PLUGIN("dnsname", SINCE_0_1),
 };
 
 struct buffer { char *data; size_t used, size; };

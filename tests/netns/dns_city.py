@@ -92,37 +92,10 @@ class Upstream:
             thread.join(SECONDS)
 
 
-class Container:
-    """A namespace at 10.1.0.`last` behind the host, and its file among the attachments."""
+class Asking:
+    """Who asks from inside the namespace `space`."""
 
-    def __init__(self, city: City, name: str, last: int, **more: Any) -> None:
-        self.city, self.space = city, city.make()
-        self.address = f"10.1.0.{last}"
-        host = city.host
-        host.run(["ip", "link", "add", f"v{last}", "type", "veth", "peer", "name", "eth0", "netns", self.space.path])
-        host.run(["ip", "link", "set", f"v{last}", "master", "br0", "up"])
-        self.space.run(["ip", "link", "set", "lo", "up"])
-        self.space.run(["ip", "addr", "add", f"{self.address}/24", "dev", "eth0"])
-        self.space.run(["ip", "link", "set", "eth0", "up"])
-        self.space.run(["ip", "route", "add", "default", "via", "10.1.0.1"])
-        fields = {
-            "netns": self.space.path,
-            "port": PORT,
-            "names": (name,),
-            "addresses": (Address.parse(self.address),),
-            "gateways": (Address.parse("10.1.0.1"),),
-            **more,
-        }
-        network = str(fields.pop("network", "mynet"))
-        owner = Owner(network, f"id-{name}", "eth0")
-        self.attachment = Attachment(owner, sandbox_of(self.space.namespace()), **fields)
-        self.key = city.store.put(self.attachment)
-        city.control(f"sync {self.key}")
-
-    def change(self, **fields: Any) -> None:
-        self.attachment = self.attachment.replace(**fields)
-        self.city.store.put(self.attachment)
-        self.city.control(f"sync {self.key}")
+    space: Any
 
     def socket(self, kind: int) -> socket.socket:
         """An IPv4 socket inside."""
@@ -156,6 +129,39 @@ class Container:
         if parsed.rcode():
             return dns.rcode.to_text(parsed.rcode())
         return [item.to_text() for rrset in parsed.answer for item in rrset]
+
+
+class Container(Asking):
+    """A namespace at 10.1.0.`last` behind the host, and its file among the attachments."""
+
+    def __init__(self, city: City, name: str, last: int, **more: Any) -> None:
+        self.city, self.space = city, city.make()
+        self.address = f"10.1.0.{last}"
+        host = city.host
+        host.run(["ip", "link", "add", f"v{last}", "type", "veth", "peer", "name", "eth0", "netns", self.space.path])
+        host.run(["ip", "link", "set", f"v{last}", "master", "br0", "up"])
+        self.space.run(["ip", "link", "set", "lo", "up"])
+        self.space.run(["ip", "addr", "add", f"{self.address}/24", "dev", "eth0"])
+        self.space.run(["ip", "link", "set", "eth0", "up"])
+        self.space.run(["ip", "route", "add", "default", "via", "10.1.0.1"])
+        fields = {
+            "netns": self.space.path,
+            "port": PORT,
+            "names": (name,),
+            "addresses": (Address.parse(self.address),),
+            "gateways": (Address.parse("10.1.0.1"),),
+            **more,
+        }
+        network = str(fields.pop("network", "mynet"))
+        owner = Owner(network, f"id-{name}", "eth0")
+        self.attachment = Attachment(owner, sandbox_of(self.space.namespace()), **fields)
+        self.key = city.store.put(self.attachment)
+        city.control(f"sync {self.key}")
+
+    def change(self, **fields: Any) -> None:
+        self.attachment = self.attachment.replace(**fields)
+        self.city.store.put(self.attachment)
+        self.city.control(f"sync {self.key}")
 
 
 class City:

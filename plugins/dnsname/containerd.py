@@ -1,0 +1,70 @@
+"""What containerd and nerdctl know of a container when its network is made: its OCI bundle and its resolv.conf.
+
+    <state>/io.containerd.runtime.v2.task/<namespace>/<id>/config.json     annotations nerdctl/name, nerdctl/state-dir
+    <nerdctl/state-dir>/resolv.conf                                        made when the container was created
+
+nerdctl's own table of names and hosts is written only afterwards (contract clients 1.6).
+"""
+
+from __future__ import annotations
+
+from pycni.spec import jsontext
+from pycni.spec.address import Address
+from pycni_plugins.dnsname.config import Known, split_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_TASKS = "io.containerd.runtime.v2.task"
+
+
+def look_up(state: str, container_id: str) -> Known:
+    """Everything "" and None where containerd does not know the container."""
+    namespace, own = split_id(container_id)
+    if not namespace:
+        return Known()
+    bundle = _object(f"{state}/{_TASKS}/{namespace}/{own}/config.json")
+    annotations = bundle.get("annotations")
+    if not isinstance(annotations, dict):
+        annotations = {}
+    name, hostname = _text(annotations, "nerdctl/name"), _text(bundle, "hostname")
+    state_dir = _text(annotations, "nerdctl/state-dir")
+    if not state_dir.startswith("/"):
+        return Known(name, hostname)
+    servers, ndots = _resolv_conf(f"{state_dir}/resolv.conf")
+    return Known(name, hostname, servers, ndots)
+
+
+def _object(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            found = jsontext.loads(file.read())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(section: dict[str, Any], key: str) -> str:
+    value = section.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _resolv_conf(path: str) -> tuple[tuple[str, ...] | None, bool]:
+    """The servers and whether `ndots` is set on purpose; None for the servers when the file cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return None, False
+    servers: list[str] = []
+    ndots = False
+    for words in lines:
+        if len(words) >= 2 and words[0] == "nameserver":
+            try:
+                servers.append(str(Address.parse(words[1])))
+            except ValueError:
+                continue
+        elif words and words[0] == "options":
+            ndots = ndots or any(word.startswith("ndots:") and word != "ndots:0" for word in words)
+    return tuple(dict.fromkeys(servers)), ndots

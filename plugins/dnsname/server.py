@@ -1,0 +1,89 @@
+"""Talking to the name server: that it takes note of an attachment, and whether it answers at all."""
+
+from __future__ import annotations
+
+import time
+from _socket import AF_INET as _INET
+from _socket import AF_UNIX, SO_RCVTIMEO, SO_REUSEADDR, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, socket
+from errno import ECONNREFUSED
+from struct import Struct
+
+from pycni.names import PORT, RESOLVER
+from pycni.spec import jsontext
+from pycni.spec.errors import CniError, StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.names import Enterable
+
+PATIENCE = 1.0
+"""Seconds for a name server that was killed to be started again."""
+
+_TIMEOUT = 5
+_PAUSE = 0.02
+_TIMEVAL = Struct("@ll")
+
+
+class NoNameServer(CniError):
+    """Nobody listens on the name server's socket."""
+
+
+def ask(run_dir: str, line: str, patience: float = 0.0) -> str:
+    """The error in the answer to one line, "" when there is none; NoNameServer."""
+    path = f"{run_dir}/dns.sock"
+    deadline = time.monotonic() + patience
+    while True:
+        sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+        try:
+            sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, _TIMEVAL.pack(_TIMEOUT, 0))
+            sock.connect(path)
+            sock.send(line.encode() + b"\n")
+            return _error_in(_read_line(sock))
+        except OSError as error:
+            # no socket at all: it was never started, or was stopped on purpose
+            if error.errno != ECONNREFUSED or time.monotonic() >= deadline:
+                raise NoNameServer(f"no name server at {path}: {(error.strerror or str(error)).lower()}") from None
+        finally:
+            sock.close()
+        time.sleep(_PAUSE)
+
+
+def _read_line(sock: socket) -> bytes:
+    received = b""
+    while not received.endswith(b"\n"):
+        part = sock.recv(4096)
+        if not part:
+            raise OSError(ECONNREFUSED, "it ended")
+        received += part
+    return received
+
+
+def _error_in(line: bytes) -> str:
+    answer = jsontext.loads(line)
+    return str(answer.get("error", ""))
+
+
+def choose_port(container: Enterable) -> int:
+    """A port free for UDP and TCP at RESOLVER inside: PORT as a rule; StoreError when there is none."""
+    last = OSError(0, "no port")
+    for wanted in (PORT, 0, 0, 0, 0):
+        try:
+            return _try_port(container, wanted)
+        except OSError as error:
+            last = error
+    raise StoreError("choosing a port for the name server", "in the container", last)
+
+
+def _try_port(container: Enterable, wanted: int) -> int:
+    with container.entered():
+        udp = socket(_INET, SOCK_DGRAM | SOCK_CLOEXEC)
+        tcp = socket(_INET, SOCK_STREAM | SOCK_CLOEXEC)
+    try:
+        tcp.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        udp.bind((RESOLVER, wanted))
+        port: int = udp.getsockname()[1]
+        tcp.bind((RESOLVER, port))
+        return port
+    finally:
+        udp.close()
+        tcp.close()
