@@ -175,7 +175,7 @@ class NftBackend:
                 found += [held for held in marked if held.identity not in known and held.belongs_to(owner)]
             adding = self._inherited(owner, found) if kind == "portmap" else []
             try:
-                if self._ledger.has_others(owner):
+                if self._ledger.has_others(owner) and self._others_have(owner, kind):
                     self._table.commit(found, adding)
                     return
                 self._table.commit_last(found, adding)
@@ -187,6 +187,11 @@ class NftBackend:
                 if error.errno not in (EEXIST, ENOENT):
                     raise FirewallError(f"changing nftables table {static.TABLE}: {error.msg}") from None
         raise FirewallError(f"changing nftables table {static.TABLE}: it kept changing")
+
+    def _others_have(self, owner: Owner, kind: str) -> bool:
+        """Whether another container of the network has anything of this kind, and may need the subnet's chain."""
+        entries = self._ledger.network(owner.network, kind)
+        return any(entry.owner.container_id != owner.container_id for entry in entries)
 
     def _inherited(self, owner: Owner, found: list[Held]) -> list[tuple[Held, bool]]:
         """The ports that go over to another network of the same container, which asked for them too."""

@@ -173,6 +173,17 @@ def test_collect(space: Space, firewall: Firewall, backend: str) -> None:
 
 
 @BOTH
+def test_containers_removed_in_step(space: Space, firewall: Firewall, backend: str) -> None:
+    """As parallel DELs do: nobody is the last of the network before the last kind."""
+    for number, owner in enumerate((ONE, TWO)):
+        install(firewall, owner, everything(2 + number, 8080 + number), backend)
+    for kind in reversed(list(everything(2))):
+        for owner in (ONE, TWO):
+            firewall.remove(owner, kind)
+    assert owned(space) == []
+
+
+@BOTH
 def test_collecting_several_containers(space: Space, firewall: Firewall, backend: str) -> None:
     for number, owner in enumerate((ONE, TWO)):
         install(firewall, owner, everything(2 + number, 8080 + number), backend)
