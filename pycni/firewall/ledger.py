@@ -7,7 +7,8 @@ One process a namespace writes at a time (see `pycni.firewall.firewall`), first 
 
 An address or a bridge that several attachments may have rules for is found in an index beside it, empty files
 
-    <run_dir>/ledger/<namespace>/.claims/<address or bridge>/<h(network)>.<h(container id)>.<h(ifname)>
+    <run_dir>/ledger/<namespace>/.addresses/<address>/<h(network)>.<h(container id)>.<h(ifname)>
+    <run_dir>/ledger/<namespace>/.bridges/<h(bridge)>/<h(network)>.<h(container id)>.<h(ifname)>
 
 which only says where to look.
 
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-_CLAIMS = ".claims"
+_ADDRESSES = ".addresses"
+_BRIDGES = ".bridges"
 _DRAFT = "~"
-_BRIDGE = "bridge-"
+_LINKS_OF_ONE = 3
 
 
 class Entry(Record):
@@ -161,13 +163,11 @@ class Ledger:
         path = self._path(entry.owner, entry.kind)
         draft = path + _DRAFT
         try:
-            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-            with open(draft, "w", encoding="utf-8") as file:
+            with open(_created(draft), "w", encoding="utf-8") as file:
                 file.write(encode(entry))
             os.rename(draft, path)
             for claim in self._claims(entry):
-                os.makedirs(os.path.dirname(claim), 0o700, exist_ok=True)
-                os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                os.close(_created(claim))
         except OSError as error:
             raise FirewallError(f"writing firewall ledger {path}: {(error.strerror or '').lower()}") from None
 
@@ -185,7 +185,7 @@ class Ledger:
         owner = entry.owner
         name = f"{h16(owner.network)}.{h16(owner.container_id)}.{h16(owner.ifname)}"
         keys = dict.fromkeys(key for fact in entry.facts + entry.stale for key in _keys(fact))
-        return [f"{self.directory}/{_CLAIMS}/{key}/{name}" for key in keys]
+        return [f"{self.directory}/{key}/{name}" for key in keys]
 
     def delete(self, owner: Owner, kind: str) -> None:
         """No entry, and no empty directory of the container or network."""
@@ -207,12 +207,14 @@ class Ledger:
                 _unlink(f"{top}/{container}/{name}")
             _rmdir(f"{top}/{container}")
         _rmdir(top)
-        claims = f"{self.directory}/{_CLAIMS}"
-        for key in list(_names(claims)):
-            for name in list(_names(f"{claims}/{key}")):
-                if not os.path.exists(self._entry_of(name)):
-                    _unlink(f"{claims}/{key}/{name}")
-            _rmdir(f"{claims}/{key}")
+        for index in (_ADDRESSES, _BRIDGES):
+            claims = f"{self.directory}/{index}"
+            for key in list(_names(claims)):
+                for name in list(_names(f"{claims}/{key}")):
+                    if not os.path.exists(self._entry_of(name)):
+                        _unlink(f"{claims}/{key}/{name}")
+                _rmdir(f"{claims}/{key}")
+            _rmdir(claims)
 
     def _entry_of(self, claim: str) -> str:
         return f"{self.directory}/{claim.replace('.', '/', 2)}.{FIREWALL}"
@@ -224,12 +226,11 @@ class Ledger:
 
     def bridges(self) -> Iterator[Iterator[Entry]]:
         """For each isolated bridge the entries that isolate it."""
-        for key in _names(f"{self.directory}/{_CLAIMS}"):
-            if key.startswith(_BRIDGE):
-                yield self._claimants(key)
+        for name in _names(f"{self.directory}/{_BRIDGES}"):
+            yield self._claimants(f"{_BRIDGES}/{name}")
 
     def _claimants(self, key: str) -> Iterator[Entry]:
-        for name in _names(f"{self.directory}/{_CLAIMS}/{key}"):
+        for name in _names(f"{self.directory}/{key}"):
             entry = _read(self._entry_of(name))
             if entry is not None:
                 yield entry
@@ -245,8 +246,15 @@ class Ledger:
 
     def has_others(self, owner: Owner) -> bool:
         """Whether the owner's network has other containers with entries of any kind."""
+        directory = f"{self.directory}/{h16(owner.network)}"
+        try:
+            # counted by most file systems: a name in itself, one in its parent and one in each sub-directory
+            if os.stat(directory).st_nlink > _LINKS_OF_ONE:
+                return True
+        except OSError:
+            return False
         own = h16(owner.container_id)
-        return any(name != own for name in _names(f"{self.directory}/{h16(owner.network)}"))
+        return any(name != own for name in _names(directory))
 
     def networks_of(self, container_id: str, kind: str) -> list[Entry]:
         """The container's entries of this kind on every network."""
@@ -290,10 +298,20 @@ class Ledger:
                 yield entry
 
 
+def _created(path: str) -> int:
+    """An empty file, open for writing; its directory is made where it is missing."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        return os.open(path, flags, 0o600)
+
+
 def _keys(fact: Fact) -> list[str]:
     if isinstance(fact, Admit):
-        return [f"address-{address.packed.hex()}" for address in fact.addresses]
-    return [f"{_BRIDGE}{h16(fact.bridge)}"] if isinstance(fact, Isolate) else []
+        return [f"{_ADDRESSES}/{address.packed.hex()}" for address in fact.addresses]
+    return [f"{_BRIDGES}/{h16(fact.bridge)}"] if isinstance(fact, Isolate) else []
 
 
 def _unlink(path: str) -> None:

@@ -200,10 +200,12 @@ class Transaction:
 
     def _ensure_address(self, op: ops.EnsureAddress) -> None:
         host = self._host
-        link = host.link(op.device)
+        bridge = self.applied.bridge
+        link = bridge if bridge is not None and bridge.name == op.device else host.link(op.device)
         if link is None:
             raise CniError(f'failed to lookup "{op.device}": Link not found')
-        existing = [each.prefix for each in host.addresses(link.index) if each.prefix.family == op.address.family]
+        index = link.index
+        existing = [each.prefix for each in host.addresses(index) if each.prefix.family == op.address.family]
         if op.address in existing:
             return
         for each in existing:
@@ -211,17 +213,19 @@ class Transaction:
                 continue
             if not op.force:
                 raise CniError(f'"{op.device}" already has an IP address different from {op.address}')
-            host.remove_address(link.index, each)
-            self.on_undo(f"address {each}", lambda gone=each: host.add_address(link.index, gone))  # type: ignore[misc]
+            host.remove_address(index, each)
+            self.on_undo(f"address {each}", lambda gone=each: host.add_address(index, gone))  # type: ignore[misc]
         try:
-            host.add_address(link.index, op.address)
+            host.add_address(index, op.address)
         except KernelError as error:
             if error.errno == _EEXIST:  # a parallel ADD on the same bridge was quicker
                 return
             raise CniError(f'could not add IP address to "{op.device}": {error.msg}') from None
-        self.on_undo(f"address {op.address}", lambda: self._remove_gateway(link.index, op.address))
+        self.on_undo(f"address {op.address}", lambda: self._remove_gateway(index, op.address))
         # a bridge whose address is not set by hand adopts the lowest one of its ports and changes with them
-        host.set_link(link.index, mac=link.mac)
+        link = host.link_by_index(index)
+        if link is not None:
+            host.set_link(index, mac=link.mac)
 
     def _remove_gateway(self, index: int, address: Prefix) -> None:
         if not self._others_on(index):

@@ -254,7 +254,8 @@ class CrashHost:
                 if not directories and not names:
                     found[directory] = "an empty directory"
         standing = {str(each) for each in (self.run_dir / "tuning", self.run_dir / "ledger", self.tuning, self.leases)}
-        ledgers = {str(each) for name in ("*", "*/.claims") for each in (self.run_dir / "ledger").glob(name)}
+        kept = ("*", "*/.addresses", "*/.bridges")
+        ledgers = {str(each) for name in kept for each in (self.run_dir / "ledger").glob(name)}
         return {path: text for path, text in found.items() if path not in standing | ledgers}
 
     @staticmethod
