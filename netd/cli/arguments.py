@@ -114,6 +114,7 @@ def _create(parser: argparse.ArgumentParser) -> None:
     add("--ipv6", action="store_true", help="both families; a subnet not given is chosen")
     add("--mtu", type=int, metavar="N")
     add("--internal", action="store_true", help="no gateway, no way out, no published ports")
+    add("--dns", action="store_true", help="containers find each other by name; needs pynetd dns to run")
     add("--isolation", metavar="POLICY", help=f"{', '.join(ISOLATIONS)}; default {ISOLATIONS[0]}")
     add("--bridge", metavar="DEVICE", help="default: pn- and the name")
     add("--label", action="append", default=[], metavar="K=V")

@@ -28,6 +28,7 @@ def create(context: Context, arguments: argparse.Namespace) -> int:
         firewall=arguments.firewall,
         options=arguments.opt,
         driver=arguments.driver,
+        dns=arguments.dns,
     )
     show.load(context)  # for its warnings: what an unreadable list uses cannot be avoided
     created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -69,7 +69,7 @@ def _quoted(word: str) -> str:
 def engine_command(run_dir: str) -> list[str]:
     """The words that start the engine of this installation in the foreground."""
     script = os.path.join(os.path.dirname(sys.executable), "pynetd")
-    words = [script] if os.access(script, os.X_OK) else [sys.executable, "-m", "netd.main"]
+    words = [script] if os.access(script, os.X_OK) else [sys.executable, "-m", "netd.daemon"]
     return words if run_dir == RUN_DIR else [*words, "--run-dir", run_dir]
 
 

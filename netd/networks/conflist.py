@@ -84,6 +84,9 @@ def build(
         plugins.append({"type": "portmap", **_backend("backend", request), "capabilities": {"portMappings": True}})
     plugins.append({"type": "firewall", **_backend("backend", request), "ingressPolicy": request.isolation})
     plugins.append({"type": "tuning"})
+    if request.dns:
+        # podman's spelling of how other names of the container arrive
+        plugins.append({"type": "dnsname", "capabilities": {"aliases": True}})
     own = {
         "id": network_id(request.name),
         "created": created,

@@ -49,6 +49,7 @@ class Request(Record):
     firewall: str = "auto"
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
+    dns: bool = False
 
 
 def parse_request(
@@ -66,6 +67,7 @@ def parse_request(
     firewall: str = "auto",
     options: Sequence[str] = (),
     driver: str = "bridge",
+    dns: bool = False,
 ) -> Request:
     """Arguments are the flags' texts.  Raises InvalidRequest naming the flag, or Reserved."""
     check_name(name)
@@ -94,6 +96,7 @@ def parse_request(
         firewall=firewall,
         labels=tuple(key_values("--label", labels, bare_keys=True).items()),
         options=tuple(pairs.items()),
+        dns=dns,
     )
 
 

@@ -3,10 +3,13 @@
     <state>/io.containerd.runtime.v2.task/<namespace>/<id>/config.json     annotations nerdctl/name, nerdctl/state-dir
     <nerdctl/state-dir>/resolv.conf                                        made when the container was created
 
-nerdctl's own table of names and hosts is written only afterwards (contract clients 1.6).
+While nerdctl's hook runs, the container's first process still stands in its bundle, so containerd's `state` need not be
+known.  nerdctl's own table of names and hosts is written only afterwards (contract clients 1.6).
 """
 
 from __future__ import annotations
+
+import os
 
 from pycni.spec import jsontext
 from pycni.spec.address import Address
@@ -19,12 +22,13 @@ if TYPE_CHECKING:
 _TASKS = "io.containerd.runtime.v2.task"
 
 
-def look_up(state: str, container_id: str) -> Known:
-    """Everything "" and None where containerd does not know the container."""
+def look_up(state: str, container_id: str, netns: str) -> Known:
+    """Everything "" and None where containerd does not know the container.  `netns` may be the path of a process's."""
     namespace, own = split_id(container_id)
     if not namespace:
         return Known()
-    bundle = _object(f"{state}/{_TASKS}/{namespace}/{own}/config.json")
+    place = f"/{_TASKS}/{namespace}/{own}"
+    bundle = _object(f"{_standing_in(netns, place) or state + place}/config.json")
     annotations = bundle.get("annotations")
     if not isinstance(annotations, dict):
         annotations = {}
@@ -34,6 +38,18 @@ def look_up(state: str, container_id: str) -> Known:
         return Known(name, hostname)
     servers, ndots = _resolv_conf(f"{state_dir}/resolv.conf")
     return Known(name, hostname, servers, ndots)
+
+
+def _standing_in(netns: str, place: str) -> str:
+    """The bundle the process is in, "" when it is in no bundle of this container."""
+    process, slash, rest = netns.partition("/ns/net")
+    if not (slash and not rest and process.startswith("/proc/")):
+        return ""
+    try:
+        directory = os.readlink(f"{process}/cwd").removesuffix("/rootfs")
+    except OSError:
+        return ""
+    return directory if directory.endswith(place) else ""
 
 
 def _object(path: str) -> dict[str, Any]:

@@ -26,8 +26,9 @@ def _store(context: Context) -> Attachments:
 
 
 def _wanted(context: Context, keys: config.Keys, previous: Result) -> tuple[config.Known, Attachment]:
-    known = look_up(keys.containerd_state, context.request.container_id)
-    return known, config.attachment(keys, known, context.owner, previous, context.request.netns)
+    request = context.request
+    known = look_up(keys.containerd_state, request.container_id, request.netns)
+    return known, config.attachment(keys, known, context.owner, previous, request.netns)
 
 
 def add(context: Context) -> Result:
@@ -94,7 +95,8 @@ def _has_port(store: Attachments, key: str) -> bool:
 def check(context: Context) -> None:
     keys = _parse(context)
     previous = config.require(context.config.prev_result())
-    _, wanted = _wanted(context, keys, previous)
+    # what the engine knew of the container then may be out of reach now
+    wanted = config.attachment(keys, config.Known(), context.owner, previous, context.request.netns)
     container, store = context.container(), _store(context)
     sandbox = sandbox_of(container)
     for key in store.of_owner(context.owner):
@@ -103,7 +105,7 @@ def check(context: Context) -> None:
             continue
         if not found.port:
             raise CniError(f"{context.request.ifname} was attached without a name server")
-        if (found.names, found.addresses) != (wanted.names, wanted.addresses):
+        if found.addresses != wanted.addresses or not set(wanted.names) <= set(found.names):
             raise CniError(f"the names or addresses noted for {context.request.ifname} are others")
         problem = server.ask(context.host.settings.run_dir, f"sync {key}")
         if problem:

@@ -7,10 +7,11 @@ from pathlib import Path
 from .host import Host, Service
 from .polling import wait_until
 
-__all__ = ["engine_accepts", "install_ours", "pynet", "start_engine", "stop_engine"]
+__all__ = ["engine_accepts", "install_ours", "pynet", "start_dns", "start_engine", "stop_engine"]
 
 ENGINE = "pynetd"
 SOCKET = "/run/pynet/cni.sock"
+DNS_SOCKET = "/run/pynet/dns.sock"
 
 
 def pynet(host: Host, *arguments: str) -> str:
@@ -43,11 +44,23 @@ def stop_engine(host: Host) -> None:
     wait_until(lambda: not engine_accepts(host), "pynetd to be gone")
 
 
-def engine_accepts(host: Host) -> bool:
-    """Tell whether someone listens on the engine's socket."""
+def start_dns(host: Host) -> Service:
+    """Start the name server and wait until it serves."""
+    server = host.service("pynetd-dns", _command("pynetd"), "dns")
+
+    def serves() -> bool:
+        server.alive()
+        return engine_accepts(host, DNS_SOCKET)
+
+    wait_until(serves, f"pynetd dns to accept on {DNS_SOCKET}")
+    return server
+
+
+def engine_accepts(host: Host, path: str = SOCKET) -> bool:
+    """Tell whether someone listens on the engine's socket, or another."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(str(host.file(SOCKET)))
+            probe.connect(str(host.file(path)))
         except OSError:
             return False
     return True

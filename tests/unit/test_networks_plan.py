@@ -127,6 +127,11 @@ def test_every_flag() -> None:
     assert value["pynet"]["options"] == {"vlan": "7"}
 
 
+def test_dns_is_the_last_plugin_and_only_where_it_is_asked_for() -> None:
+    assert planned(dns=True)["plugins"][-1] == {"type": "dnsname", "capabilities": {"aliases": True}}
+    assert planned(dns=True)["plugins"][:-1] == planned()["plugins"]
+
+
 def test_internal_has_no_way_out_and_nothing_to_publish() -> None:
     value = planned(internal=True)
     assert types_of(value) == ["bridge", "firewall", "tuning"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_machine import Machine
+from fake_machine import NETNS, Machine
 
 from pycni.firewall.facts import Owner
 from pycni.kernel.model import Route
@@ -161,29 +161,40 @@ def test_rules() -> None:
     assert matches(LISTED) == [ours]
 
 
+def _made(directory: Path) -> Path:
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
 def bundle(directory: Path, text: str) -> None:
     path = directory / "io.containerd.runtime.v2.task/default/x"
     path.mkdir(parents=True, exist_ok=True)
     (path / "config.json").write_text(text)
 
 
-def test_what_containerd_and_nerdctl_know(tmp_path: Path) -> None:
+def test_what_containerd_and_nerdctl_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = str(tmp_path)
-    assert look_up(state, "default-x") == Known()
-    assert look_up(state, "x") == Known()
+    assert look_up(state, "default-x", NETNS) == Known()
+    assert look_up(state, "x", NETNS) == Known()
     for text in ("", "[]", "{}", '{"annotations": 3}', '{"annotations": {"nerdctl/name": 3}}'):
         bundle(tmp_path, text)
-        assert look_up(state, "default-x") == Known()
+        assert look_up(state, "default-x", NETNS) == Known()
     bundle(tmp_path, '{"hostname": "h"}')
-    assert look_up(state, "default-x") == Known("", "h")
+    assert look_up(state, "default-x", NETNS) == Known("", "h")
     annotations = {"nerdctl/name": "web", "nerdctl/state-dir": state}
     bundle(tmp_path, json.dumps({"hostname": "h", "annotations": annotations}))
-    assert look_up(state, "default-x") == Known("web", "h")
+    assert look_up(state, "default-x", NETNS) == Known("web", "h")
     conf = tmp_path / "resolv.conf"
     conf.write_text("nameserver 192.0.2.1\nnameserver x\nnameserver 192.0.2.1\noptions ndots:0\n")
-    assert look_up(state, "default-x") == Known("web", "h", ("192.0.2.1",))
+    assert look_up(state, "default-x", NETNS) == Known("web", "h", ("192.0.2.1",))
+    # a process that still stands in its bundle is believed before the setting
+    for folder in ("", "rootfs"):
+        monkeypatch.chdir(_made(tmp_path / "io.containerd.runtime.v2.task/default/x" / folder))
+        assert look_up("/nowhere", "default-x", "/proc/self/ns/net") == Known("web", "h", ("192.0.2.1",))
+        assert look_up("/nowhere", "default-y", "/proc/self/ns/net") == Known()
+        assert look_up("/nowhere", "default-x", "/proc/0/ns/net") == Known()
     conf.write_text("options edns0 ndots:2\n")
-    assert look_up(state, "default-x") == Known("web", "h", (), True)
+    assert look_up(state, "default-x", NETNS) == Known("web", "h", (), True)
 
 
 def test_no_name_server(tmp_path: Path) -> None:
