@@ -41,8 +41,11 @@ def install(context: Context, arguments: argparse.Namespace) -> int:
     context.out.write(f"launcher: {prepared.kind}; without the engine {prepared.interpreter} runs the plugins\n")
     if with_units:
         context.out.write(f"engine: systemd starts it at the first call ({units.SOCKET} in {arguments.unit_dir})\n")
+        context.out.write(f"names: systemd runs the name server ({units.NAMES})\n")
     else:
         context.out.write(f"engine: no systemd here, start it with: {command}\n")
+        names = shlex.join(units.engine_command(run_dir, "dns"))
+        context.out.write(f"names: networks made with --dns need the name server: {names}\n")
     return 0
 
 

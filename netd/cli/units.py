@@ -1,4 +1,4 @@
-"""systemd units for the engine: started by the first plugin call, restarted when it dies."""
+"""systemd units: the engine is started by the first plugin call, the name server at boot; both again when they die."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from netd.networks.places import RUN_DIR
 RUNNING = "/run/systemd/system"
 """Exists exactly where systemd is the init process (sd_booted(3))."""
 
-SOCKET, SERVICE = "pynetd.socket", "pynetd.service"
+SOCKET, SERVICE, NAMES = "pynetd.socket", "pynetd.service", "pynetd-dns.service"
 
 
-def texts(run_dir: str, command: Sequence[str]) -> dict[str, str]:
-    """The units' texts by file name.  `command` starts the engine in the foreground."""
+def texts(run_dir: str, command: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """The units' texts by file name.  `command` starts the engine in the foreground, `names` the name server."""
     # KillMode: a stop lets running calls finish, so the programs they started must not get the signal.  Nothing that
     # gives the service a mount namespace of its own (ProtectSystem, PrivateTmp): every caller would be a foreign one
     return {
@@ -52,6 +52,20 @@ OOMScoreAdjust=-500
 [Install]
 Also={SOCKET}
 """,
+        NAMES: f"""\
+[Unit]
+Description=pynet name server
+
+[Service]
+Type=notify
+ExecStart={" ".join(map(_quoted, names))}
+Restart=always
+RestartSec=100ms
+OOMScoreAdjust=-500
+
+[Install]
+WantedBy=multi-user.target
+""",
     }
 
 
@@ -66,10 +80,11 @@ def _quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
-def engine_command(run_dir: str) -> list[str]:
-    """The words that start the engine of this installation in the foreground."""
+def engine_command(run_dir: str, process: str = "") -> list[str]:
+    """The words that start the engine of this installation in the foreground, or another of pynetd's processes."""
     script = os.path.join(os.path.dirname(sys.executable), "pynetd")
     words = [script] if os.access(script, os.X_OK) else [sys.executable, "-m", "netd.daemon"]
+    words += [process] if process else []
     return words if run_dir == RUN_DIR else [*words, "--run-dir", run_dir]
 
 
@@ -78,7 +93,7 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
     it should be.  InstallError when systemctl refuses."""
     changed = []
     os.makedirs(unit_dir, mode=0o755, exist_ok=True)
-    for name, text in texts(run_dir, engine_command(run_dir)).items():
+    for name, text in texts(run_dir, engine_command(run_dir), engine_command(run_dir, "dns")).items():
         path = os.path.join(unit_dir, name)
         if _content(path) == text:
             continue
@@ -89,17 +104,17 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
         changed.append(path)
     if is_running():
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", SOCKET)
+        _systemctl("enable", "--now", SOCKET, NAMES)
         if changed:
-            _systemctl("try-restart", SERVICE)
+            _systemctl("try-restart", SERVICE, NAMES)
     return changed
 
 
 def remove(unit_dir: str) -> list[str]:
     """Stops the engine where systemd runs it and removes the units; returns the paths removed."""
-    present = [path for name in (SERVICE, SOCKET) if os.path.lexists(path := os.path.join(unit_dir, name))]
+    present = [path for name in (SERVICE, SOCKET, NAMES) if os.path.lexists(path := os.path.join(unit_dir, name))]
     if present and is_running():
-        _systemctl("disable", "--now", SOCKET, SERVICE)
+        _systemctl("disable", "--now", SOCKET, SERVICE, NAMES)
     for path in present:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -23,6 +23,7 @@ _VARYING = (
     (re.compile(r"^(eth0@if)\d+", re.MULTILINE), r"\g<1>7"),
     (re.compile(r"launcher: (packaged|compiled|python);"), "launcher: compiled;"),
     (re.compile(r"start it with: .*"), "start it with: pynetd"),
+    (re.compile(r"name server: .*"), "name server: pynetd dns"),
 )
 """What differs between two runs or two machines, and what the page shows instead."""
 
