@@ -44,8 +44,8 @@ def install(context: Context, arguments: argparse.Namespace) -> int:
         context.out.write(f"names: systemd runs the name server ({units.NAMES})\n")
     else:
         context.out.write(f"engine: no systemd here, start it with: {command}\n")
-        names = shlex.join(units.engine_command(run_dir, "dns"))
-        context.out.write(f"names: networks made with --dns need the name server: {names}\n")
+        server = shlex.join(units.engine_command(run_dir, "dns"))
+        context.out.write(f"names: networks made with --dns need the name server: {server}\n")
     return 0
 
 

@@ -51,18 +51,29 @@ class Service:
         self.query_log = False
         self.counters: Counter[str] = Counter()
         _allow_many_files()
-        os.makedirs(self._store.directory, 0o700, exist_ok=True)
-        self._watch = Watch(self._store.directory)
-        loop.add(self._watch.fd, self.refresh)
+        self._watch = self._begin_watch()
         self._update(self._store.names())
         loop.after(SWEEP_SECONDS, self._sweep)
 
     # files
 
+    def _begin_watch(self) -> Watch:
+        os.makedirs(self._store.directory, 0o700, exist_ok=True)
+        watch = Watch(self._store.directory)
+        self._loop.add(watch.fd, self.refresh)
+        return watch
+
+    def _unwatch(self) -> None:
+        self._loop.remove(self._watch.fd)
+        self._watch.close()
+
     def refresh(self) -> None:
         """Everything written so far is in force."""
         names = self._watch.changed()
         if names is None:
+            # the directory itself may be another one now
+            self._unwatch()
+            self._watch = self._begin_watch()
             names = {*self._store.names(), *self._known}
         self._update(name for name in names if not name.startswith(".") and not name.endswith("~"))
 
@@ -182,8 +193,7 @@ class Service:
     def close(self) -> None:
         for name in list(self._sandboxes):
             self._close(name)
-        self._loop.remove(self._watch.fd)
-        self._watch.close()
+        self._unwatch()
 
 
 def _allow_many_files() -> None:

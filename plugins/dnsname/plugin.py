@@ -34,7 +34,8 @@ def _wanted(context: Context, keys: config.Keys, previous: Result) -> tuple[conf
 def add(context: Context) -> Result:
     """The name server knows the container, and answers inside, before the result is printed.
 
-    Without a name server the container keeps the resolver it would have had: only its names are noted."""
+    Where the name server does not run, or cannot reach the namespace, the container keeps the resolver it would have
+    had: only its names are noted."""
     keys = _parse(context)
     previous = config.require(context.config.prev_result())
     known, wanted = _wanted(context, keys, previous)
@@ -55,11 +56,11 @@ def add(context: Context) -> Result:
     try:
         problem = server.ask(context.host.settings.run_dir, f"sync {key}", server.PATIENCE)
     except server.NoNameServer as error:
-        store.put(wanted.replace(netns="", port=port))
-        context.warn(f"dnsname: {error}; names will not resolve in this container")
-        return previous
+        problem = str(error)
     if problem:
-        raise CniError(f"the name server cannot serve {context.request.netns}: {problem}")
+        store.put(wanted.replace(netns="", port=port))
+        context.warn(f"dnsname: {problem}; names will not resolve in this container")
+        return previous
     redirect.install(container, wanted.port, kind, known.resolv_conf or ())
     return config.result(keys, previous) if kind == config.NONE else previous
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import socket
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dns.flags
+import dns.message
 import dns.rcode
 import pytest
 from dns_city import City, Container
@@ -193,6 +196,46 @@ def test_another_namespace_at_the_path_is_not_entered(city: City) -> None:
     city.store.put(web.attachment.replace(sandbox="n123456789abc", netns=other.space.path))
     key = next(key for key in city.store.names() if key.startswith("n123456789abc."))
     assert city.control(f"sync {key}")["error"] == f"another namespace is at {other.space.path}"
+
+
+def test_the_directory_may_be_removed_and_made_again(city: City) -> None:
+    city.upstream()
+    web, client = Container(city, "web", 2), Container(city, "client", 3)
+    shutil.rmtree(city.store.directory)
+    assert city.eventually(lambda: city.control("status")["attachments"] == 0)
+    for each in (web, client):
+        each.change()
+    assert client.ask("web") == ["10.1.0.2"]
+
+
+def test_a_busy_container_does_not_hold_up_another(city: City) -> None:
+    """One floods with names that are forwarded into silence, and with rubbish; the other is answered all the while."""
+    upstream = city.upstream()
+    upstream.behave = "silent"
+    busy, quiet = Container(city, "busy", 2), Container(city, "quiet", 3)
+    stop = threading.Event()
+
+    def flood() -> None:
+        with busy.socket(socket.SOCK_DGRAM) as sock:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                sock.sendto(dns.message.make_query(f"x{number}.example", "A").to_wire(), (RESOLVER, PORT))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        waits = []
+        for _ in range(100):
+            begin = time.monotonic()
+            assert quiet.ask("busy", seconds=2) == ["10.1.0.2"]
+            waits.append(time.monotonic() - begin)
+    finally:
+        stop.set()
+        thread.join()
+    assert sorted(waits)[95] < 0.25  # the flood itself takes one of two processors
+    counters = city.control("status")["counters"]
+    assert set(counters) & {"no server", "overload"}
 
 
 def test_killed_and_started_again_it_answers_as_before_within_a_second(city: City) -> None:

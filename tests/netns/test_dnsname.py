@@ -271,6 +271,21 @@ def test_without_a_name_server_the_container_keeps_its_resolver(town: Town) -> N
     assert client.ask("web") == ["10.1.0.2"]
 
 
+def test_a_namespace_the_name_server_cannot_reach_keeps_its_resolver(town: Town) -> None:
+    """The path means something else to it, as a path from another mount or process namespace would."""
+    web = Member(town, "default-web", 2)
+    web.netns = f"/proc/self/fd/{web.space.fd}"
+    web.previous["interfaces"][1]["sandbox"] = web.netns
+    rules = web.rules()
+    answer = web.call("ADD")
+    assert answer.status == 0
+    assert b"names will not resolve in this container" in answer.stderr
+    assert web.rules() == rules
+    client = Member(town, "default-client", 3)
+    client.add()
+    assert client.ask("web") == ["10.1.0.2"]
+
+
 def test_a_name_server_that_is_just_being_started_anew_is_waited_for(town: Town) -> None:
     town.city.process.kill()
     web = Member(town, "default-web", 2)
