@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from .host import CommandFailed, Host, Service
+from .image import IMAGE
 from .nerdctl import Nerdctl
 from .ours import pynet, start_dns
 from .podman import Podman
@@ -81,6 +82,17 @@ def test_containers_of_both_engines_find_each_other(nerdctl: Nerdctl, podman: Po
         assert lookup(asker.run, "store") == [own_address(shop.run)]
         assert lookup(asker.run, "web-host") == [own_address(web.run)]
         assert lookup(asker.run, "nobody") == []
+
+
+def test_ctrs_containers_belong(nerdctl: Nerdctl, mynet: str) -> None:
+    """ctr takes the first list by name, and leaves resolv.conf to the image, whose file is empty here."""
+    web = nerdctl.serve("web", "--net", mynet)
+    ctr = nerdctl.containerd.ctr
+    shown = ctr("run", "--rm", "--cni", IMAGE, "task", "nslookup", "-type=a", "web", "10.63.0.1")
+    assert f"Address: {own_address(web.run)}" in shown
+    shown = ctr("run", "--rm", "--cni", IMAGE, "task", "nslookup", "-type=a", "task", "10.63.0.1")
+    assert "Address: 10.63.0." in shown
+    assert lookup(web.run, "task") == []
 
 
 def test_names_go_with_their_containers(nerdctl: Nerdctl, mynet: str) -> None:
