@@ -225,9 +225,25 @@ class Attachments:
     def remove(self, key: str) -> None:
         """Absent, its draft too; StoreError."""
         for name in (key, key + _DRAFT):
-            try:
-                os.unlink(f"{self.directory}/{name}")
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise StoreError("removing", f"{self.directory}/{name}", error) from None
+            _unlink(f"{self.directory}/{name}")
+
+    def sweep(self, network: str) -> None:
+        """Removes drafts of the network whose writers were killed; the caller holds the lock."""
+        mark = f".{network_hash(network)}-"
+        try:
+            names = os.listdir(self.directory)
+        except FileNotFoundError:
+            return
+        for name in names:
+            if name.endswith(_DRAFT) and mark in name:
+                _unlink(f"{self.directory}/{name}")
+
+
+def _unlink(path: str) -> None:
+    """Absent; StoreError."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError("removing", path, error) from None

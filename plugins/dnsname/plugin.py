@@ -58,7 +58,11 @@ def add(context: Context) -> Result:
     except server.NoNameServer as error:
         problem = str(error)
     if problem:
-        store.put(wanted.replace(netns="", port=port))
+        lock = store.lock()
+        try:
+            store.put(wanted.replace(netns="", port=port))
+        finally:
+            os.close(lock)
         context.warn(f"dnsname: {problem}; names will not resolve in this container")
         return previous
     redirect.install(container, wanted.port, kind, known.resolv_conf or ())
@@ -121,9 +125,14 @@ def gc(context: Context) -> None:
     _parse(context)
     keep = context.config.valid_attachments()
     store = _store(context)
-    for key, found in store.of_network(context.config.name):
-        if (found.owner.container_id, found.owner.ifname) not in keep:
-            store.remove(key)
+    lock = store.lock()
+    try:
+        for key, found in store.of_network(context.config.name):
+            if (found.owner.container_id, found.owner.ifname) not in keep:
+                store.remove(key)
+        store.sweep(context.config.name)
+    finally:
+        os.close(lock)
 
 
 def status(context: Context) -> None:

@@ -102,6 +102,16 @@ def test_damaged_files_and_drafts_are_no_attachments(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_drafts_of_killed_writers_are_swept_and_only_those_of_the_network(tmp_path: Path) -> None:
+    store = Attachments(str(tmp_path))
+    store.sweep("mynet")
+    mine, other = store.put(attachment("n1", ("web",))), store.put(attachment("n1", ("web",), network="other"))
+    for key in (mine, other):
+        (tmp_path / "dns" / f"{key}~").touch()
+    store.sweep("mynet")
+    assert sorted(os.listdir(tmp_path / "dns")) == sorted([mine, other, f"{other}~"])
+
+
 def test_the_lock_holds_off_others(tmp_path: Path) -> None:
     store = Attachments(str(tmp_path))
     held = store.lock()
