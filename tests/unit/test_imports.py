@@ -149,6 +149,11 @@ PURE = [
     "pycni/firewall/chains.py",
     "plugins/bridge/layers.py",
     "plugins/bridge/config.py",
+    "plugins/dnsname/config.py",
+    "netd/dns/wire.py",
+    "netd/dns/zone.py",
+    "netd/dns/answers.py",
+    "netd/dns/upstream.py",
 ]
 IO = frozenset(
     [
