@@ -30,7 +30,7 @@ from .table import (
 
 ROUNDS, QUICK_ROUNDS = 20, 5
 _ALONE = 5
-"""Rounds of a plugin alone for each round of chains."""
+"""Containers each turn of a plugin alone."""
 
 
 @dataclass
@@ -82,9 +82,9 @@ def chosen_pairs(groups: list[str], notes: list[str]) -> list[Pair]:
 
 
 def measure_alone(report: Report, pairs: list[Pair], rounds: int, *, self_test: bool) -> None:
-    """A plugin that takes less than a millisecond: the two contestants take turns with nobody between them, because
-    a dozen others would leave each of them nothing in the processor's caches, and often, because that is cheap."""
-    run = interleaved([pairs[0].base, pairs[0].ours], rounds * _ALONE, self_test=self_test)
+    """A plugin that takes less than a millisecond: only the two contestants, several containers each turn, as when a
+    host starts them one after another; what a dozen others leave in the processor's caches would be all one sees."""
+    run = interleaved([pairs[0].base, pairs[0].ours], rounds, each_turn=_ALONE, self_test=self_test)
     report.take("alone", run, chain_rows(run, pairs))
 
 

@@ -102,30 +102,31 @@ def _warm_up(member: Contestant) -> None:
     member.verify_empty()
 
 
-def _rounds(field: Field, run: Run, first: int, rounds: int) -> None:
+def _rounds(field: Field, run: Run, first: int, rounds: int, each_turn: int = 1) -> None:
     for turn in range(rounds):
-        number = first + turn
-        field.each(partial(_record_attach, run, number), turn)
-        field.each(partial(_record_detach, run, number), turn)
+        numbers = range(first + turn * each_turn, first + (turn + 1) * each_turn)
+        field.each(partial(_record_attach, run, numbers), turn)
+        field.each(partial(_record_detach, run, numbers), turn)
 
 
-def _record_attach(run: Run, number: int, member: Contestant) -> None:
-    run.samples.setdefault(member.name, Samples()).add.append(member.attach(number))
+def _record_attach(run: Run, numbers: range, member: Contestant) -> None:
+    run.samples.setdefault(member.name, Samples()).add.extend(member.attach(number) for number in numbers)
 
 
-def _record_detach(run: Run, number: int, member: Contestant) -> None:
+def _record_detach(run: Run, numbers: range, member: Contestant) -> None:
     samples = run.samples[member.name]
-    samples.delete.append(member.detach(number))
-    samples.deferred.append(member.finish_deferred())
+    for number in numbers:
+        samples.delete.append(member.detach(number))
+        samples.deferred.append(member.finish_deferred())
 
 
-def interleaved(names: Sequence[str], rounds: int, *, self_test: bool = False) -> Run:
-    """ADD and DEL of one container a round, with no other container present."""
+def interleaved(names: Sequence[str], rounds: int, *, each_turn: int = 1, self_test: bool = False) -> Run:
+    """ADD and DEL of so many containers each turn, one after another, with no other container present."""
     say(f"chain: {', '.join(names)}; {rounds} rounds")
     with _field(names, self_test=self_test) as (field, run):
-        field.each(lambda member: member.prepare(rounds + 1))
+        field.each(lambda member: member.prepare(rounds * each_turn + 1))
         field.each(_warm_up)
-        _rounds(field, run, 1, rounds)
+        _rounds(field, run, 1, rounds, each_turn)
         field.each(Contestant.verify_empty)
     return run
 
