@@ -89,9 +89,7 @@ class Contestant:
         return float(self.host.ask("exchange", **ours.SYNC)["wall"]) if self.engine is not None else 0.0
 
     def _one(self, verb: str, number: int) -> list[float]:
-        # a plugin alone leaves nothing to the kernel's workers
-        pause = 0.0 if self.kind.tuning_only else PAUSE
-        walls: list[float] = self.host.ask("chain", pause=pause, **self._request(verb, number))["walls"]
+        walls: list[float] = self.host.ask("chain", pause=PAUSE, **self._request(verb, number))["walls"]
         self._account(verb, [number])
         return walls
 
