@@ -7,7 +7,7 @@ from pycni.firewall.naming import MASQUERADE, attachment_hash, owner_comment
 from pycni.kernel.model import Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
-from pycni.spec.result import Interface, IpConfig, Result
+from pycni.spec.result import IpConfig, Result
 from pycni_plugins.bridge.config import Bridge
 
 TYPE_CHECKING = False
@@ -102,8 +102,3 @@ def gateways(bridge: Bridge, result: Result) -> list[ops.Operation]:
 def masquerade(owner: Owner, backend: str, result: Result) -> list[ops.Operation]:
     fact = Masquerade(tuple(ip.address for ip in result.ips))
     return [ops.InstallRules(owner, MASQUERADE, backend, (fact,))]
-
-
-def interfaces(bridge: Interface, host: Interface, inside: Interface) -> tuple[Interface, ...]:
-    """In the order that CONTAINER_INTERFACE counts on."""
-    return (bridge, host, inside)

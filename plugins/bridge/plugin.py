@@ -44,11 +44,9 @@ def add(context: Context) -> Result:
     if bridge.container_up:
         transaction.apply([ops.AwaitPort()])
     found = context.host.namespace.link(bridge.name)
-    result = result.replace(
-        interfaces=layers.interfaces(
-            _interface(found), _interface(applied.host_link), _interface(applied.container_link, context.request.netns)
-        )
-    )
+    inside = _interface(applied.container_link, context.request.netns)
+    # in the order that layers.CONTAINER_INTERFACE counts on
+    result = result.replace(interfaces=(_interface(found), _interface(applied.host_link), inside))
     override = context.config.dns_override()
     return result if override is None else result.replace(dns=override)
 
