@@ -1,0 +1,1 @@
+"""The HTTP API, in docker's wire format, on a unix socket."""

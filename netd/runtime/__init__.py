@@ -1,0 +1,1 @@
+"""The bundled container runtime: images (skopeo, umoci), bundles, runc under conmon."""
