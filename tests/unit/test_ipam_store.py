@@ -34,6 +34,15 @@ def taken(store: LeaseStore, root: Path) -> set[str]:
         return {str(Address.from_number(n, family)) for family in (4, 6) for n in locked.taken(family)}
 
 
+def somebody_waits_for(lock: Path) -> bool:
+    """Whether, within 10 s, the kernel lists one: "1: -> FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF"."""
+    inode, deadline = f":{lock.stat().st_ino} ", time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if any("-> FLOCK" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
+            return True
+    return False
+
+
 def put(root: Path, name: str, content: bytes) -> None:
     (root / NET).mkdir(parents=True, exist_ok=True)
     (root / NET / name).write_bytes(content)
@@ -237,17 +246,15 @@ def test_a_removed_and_remade_network_starts_afresh(tmp_path: Path) -> None:
 def test_whoever_waited_for_a_removed_network_does_not_write_into_nothing(tmp_path: Path) -> None:
     store = LeaseStore()
     holder = store.open(str(tmp_path), NET)
-    started = threading.Event()
     given: list[bool] = []
 
     def wait_and_reserve() -> None:
-        started.set()
         given.append(reserve(LeaseStore(), tmp_path, "10.0.0.2"))
 
     waiter = threading.Thread(target=wait_and_reserve)
     with holder:
         waiter.start()
-        assert started.wait(10)
+        assert somebody_waits_for(tmp_path / NET / "lock")
         (tmp_path / NET / "lock").unlink()
         (tmp_path / NET).rmdir()
     waiter.join(10)
@@ -338,11 +345,7 @@ def test_the_lock_is_everybodys_flock(tmp_path: Path) -> None:
         flock(other, LOCK_EX | LOCK_NB)
         waiter = threading.Thread(target=reserve, args=(store, tmp_path, "10.0.0.3", "c2"))
         waiter.start()
-        # "1: -> FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF" is a lock waited for
-        mark, deadline = f":{path.stat().st_ino} ", time.monotonic() + 10
-        while not any("->" in line and mark in line for line in Path("/proc/locks").read_text().splitlines()):
-            assert time.monotonic() < deadline, "nobody waits for the lock"
-            assert waiter.is_alive()
+        assert somebody_waits_for(path)
         assert not (tmp_path / NET / "10.0.0.3").exists()
     waiter.join(10)
     assert (tmp_path / NET / "10.0.0.3").exists()
