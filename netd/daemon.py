@@ -3,18 +3,55 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+
+from netd import VERSION
+from pycni.settings import REFERENCE_VERSION, Settings
+
+_PROCESSES = {"engine": "netd.main", "dns": "netd.dns.main", "api": "netd.api.main"}
+
+USAGE = f"""\
+usage: pynetd [PROCESS] [options]
+
+Without a process's name, starts all three in the foreground and starts again what dies, until SIGTERM or SIGINT.
+
+  engine           serves the CNI plugins' calls
+  dns              answers the containers' names
+  api              runs containers, and serves the HTTP API that `pynet run` and docker's clients use
+
+  --run-dir DIR    what dies with the kernel: ledger, locks, sockets (default: {Settings().run_dir})
+  --version        print the version and the reference release whose behaviour is matched
+  --help           print this; `pynetd PROCESS --help` the options of one
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The process's exit status."""
+    """The process's exit status; 2 for a wrong command line."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["dns"]:
-        from netd.dns.main import main as dns
+    if given and given[0] in _PROCESSES:
+        status: int = import_module(_PROCESSES[given[0]]).main(given[1:])
+        return status
+    if "--help" in given or "--version" in given:
+        sys.stdout.write(USAGE if "--help" in given else f"pynetd {VERSION} (CNI plugins {REFERENCE_VERSION})\n")
+        return 0
+    return _supervise(given)
 
-        return dns(given[1:])
-    from netd.main import main as engine
 
-    return engine(given)
+def _supervise(given: list[str]) -> int:
+    run_dir = Settings().run_dir
+    rest = given[:]
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if name == "--run-dir" and not equals:
+            value = rest.pop(0) if rest else ""
+        if name != "--run-dir" or not value.startswith("/"):
+            wrong = "--run-dir needs an absolute path" if name == "--run-dir" else f"unknown argument {name}"
+            sys.stderr.write(f"pynetd: {wrong}\n{USAGE}")
+            return 2
+        run_dir = value
+    from netd.supervise import supervise
+
+    return supervise(run_dir)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from pycni_plugins import NAMES
 
 
 def install(context: Context, arguments: argparse.Namespace) -> int:
-    """Places the plugins, writes the units where systemd runs, and says how to start the engine where it does not."""
+    """Places the plugins, writes the units where systemd runs, and says how to start the daemon where it does not."""
     names = _names(arguments.plugins)
     run_dir = os.path.abspath(context.places.run_dir)
     dest = os.path.abspath(arguments.dest)
     prepared = launcher.prepare(run_dir, arguments.python_launcher)
-    command = shlex.join(units.engine_command(run_dir))
+    command = shlex.join(units.daemon_command(run_dir))
     os.makedirs(dest, mode=0o755, exist_ok=True)
     changes = plugin_files.place(dest, names, prepared.content)
     with_units = units.is_running() if arguments.systemd is None else arguments.systemd
@@ -32,7 +32,7 @@ def install(context: Context, arguments: argparse.Namespace) -> int:
         "Interpreter": prepared.interpreter,
         "Entry": prepared.entry,
         "Units": written,
-        "EngineCommand": command,
+        "DaemonCommand": command,
     }
     if arguments.json:
         context.out.write(output.json_text(report))
@@ -43,9 +43,7 @@ def install(context: Context, arguments: argparse.Namespace) -> int:
         context.out.write(f"engine: systemd starts it at the first call ({units.SOCKET} in {arguments.unit_dir})\n")
         context.out.write(f"names: systemd runs the name server ({units.NAMES})\n")
     else:
-        context.out.write(f"engine: no systemd here, start it with: {command}\n")
-        server = shlex.join(units.engine_command(run_dir, "dns"))
-        context.out.write(f"names: networks made with --dns need the name server: {server}\n")
+        context.out.write(f"daemon: no systemd here, start engine, names and API with: {command}\n")
     return 0
 
 

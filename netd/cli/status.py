@@ -17,6 +17,7 @@ from netd.engine import client
 from netd.networks import directory, manage
 from pycni.settings import REFERENCE_VERSION
 from pycni.spec.version import CURRENT
+from pycni_plugins.dnsname.server import NoNameServer, question
 
 NOT_RUNNING = 3
 """As init scripts report a program that is not running (LSB)."""
@@ -55,6 +56,7 @@ def _report(context: Context, engine: dict[str, Any] | None, reason: str) -> dic
         "Backend": engine["backend"] if engine else _backend(places.run_dir),
         "Sockets": engine["sockets"] if engine else [],
         "Calls": _calls(engine["calls"]) if engine else {},
+        "Names": _names(context.places.run_dir),
         "Busy": engine["busy"] if engine else 0,
         "Deferred": engine["deferred"] if engine else 0,
         "Networks": len(networks),
@@ -70,6 +72,24 @@ def _report(context: Context, engine: dict[str, Any] | None, reason: str) -> dic
             "nft": _tool("nft", "--version"),
         },
         "NetconfDir": places.netconf_dir,
+    }
+
+
+def _names(run_dir: str) -> dict[str, Any]:
+    """What the name server says of itself; without one only that it does not run."""
+    try:
+        told = question(run_dir, "status")
+    except NoNameServer as error:
+        return {"Running": False, "Reason": str(error)}
+    counters = told["counters"]
+    assert isinstance(counters, dict)
+    return {
+        "Running": True,
+        "Reason": "",
+        "Attachments": told["attachments"],
+        "Resolvers": told["sandboxes"],
+        "Queries": sum(counters.values()),
+        "QueryLog": told["query_log"],
     }
 
 
@@ -121,6 +141,7 @@ def _text(report: dict[str, Any], now: float) -> str:
         ("engine", engine),
         ("sockets", " ".join(report["Sockets"]) or "none"),
         ("calls", f"{calls}; {report['Busy']} running, {report['Deferred']} deferred"),
+        ("names", _names_text(report["Names"])),
         ("networks", f"{report['Networks']} in {report['NetconfDir']}"),
         ("attachments", f"{report['Attachments']}{stale}"),
         ("firewall", report["Backend"] or "none usable"),
@@ -130,6 +151,15 @@ def _text(report: dict[str, Any], now: float) -> str:
         ("nft", versions["nft"] or "not installed"),
     ]
     return "".join(f"{name + ':':<13}{text}\n" for name, text in lines)
+
+
+def _names_text(names: dict[str, Any]) -> str:
+    if not names["Running"]:
+        return f"not running ({names['Reason']})"
+    log = ", query log on" if names["QueryLog"] else ""
+    return (
+        f"running, {names['Attachments']} attachments, {names['Resolvers']} resolvers, {names['Queries']} queries{log}"
+    )
 
 
 def _ago(seconds: float) -> str:

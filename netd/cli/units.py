@@ -80,8 +80,8 @@ def _quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
-def engine_command(run_dir: str, process: str = "") -> list[str]:
-    """The words that start the engine of this installation in the foreground, or another of pynetd's processes."""
+def daemon_command(run_dir: str, process: str = "") -> list[str]:
+    """The words that start `pynetd` of this installation in the foreground, or one of its processes."""
     script = os.path.join(os.path.dirname(sys.executable), "pynetd")
     words = [script] if os.access(script, os.X_OK) else [sys.executable, "-m", "netd.daemon"]
     words += [process] if process else []
@@ -93,7 +93,7 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
     it should be.  InstallError when systemctl refuses."""
     changed = []
     os.makedirs(unit_dir, mode=0o755, exist_ok=True)
-    for name, text in texts(run_dir, engine_command(run_dir), engine_command(run_dir, "dns")).items():
+    for name, text in texts(run_dir, daemon_command(run_dir, "engine"), daemon_command(run_dir, "dns")).items():
         path = os.path.join(unit_dir, name)
         if _content(path) == text:
             continue

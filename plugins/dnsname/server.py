@@ -30,6 +30,11 @@ class NoNameServer(CniError):
 
 def ask(run_dir: str, line: str, patience: float = 0.0) -> str:
     """The error in the answer to one line, "" when there is none; NoNameServer."""
+    return str(question(run_dir, line, patience).get("error", ""))
+
+
+def question(run_dir: str, line: str, patience: float = 0.0) -> dict[str, object]:
+    """The answer to one line (netd/dns/control.py says which); NoNameServer."""
     path = f"{run_dir}/dns.sock"
     deadline = time.monotonic() + patience
     while True:
@@ -38,7 +43,8 @@ def ask(run_dir: str, line: str, patience: float = 0.0) -> str:
             sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, _TIMEVAL.pack(_TIMEOUT, 0))
             sock.connect(path)
             sock.send(line.encode() + b"\n")
-            return _error_in(_read_line(sock))
+            answer: dict[str, object] = jsontext.loads(_read_line(sock))
+            return answer
         except OSError as error:
             # no socket at all: it was never started, or was stopped on purpose
             if error.errno != ECONNREFUSED or time.monotonic() >= deadline:
@@ -56,11 +62,6 @@ def _read_line(sock: socket) -> bytes:
             raise OSError(ECONNREFUSED, "it ended")
         received += part
     return received
-
-
-def _error_in(line: bytes) -> str:
-    answer = jsontext.loads(line)
-    return str(answer.get("error", ""))
 
 
 def choose_port(container: Enterable) -> int:

@@ -27,7 +27,7 @@ def install_ours(host: Host, directory: str) -> None:
 
 def start_engine(host: Host) -> Service:
     """Start pynetd in the foreground and wait until it serves."""
-    engine = host.service(ENGINE, _command("pynetd"))
+    engine = host.service(ENGINE, _command("pynetd"), "engine")
 
     def serves() -> bool:
         engine.alive()

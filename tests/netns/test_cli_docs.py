@@ -22,8 +22,7 @@ _VARYING = (
     (re.compile(r"^(nft: +).*$", re.MULTILINE), r"\g<1>1.0.6"),
     (re.compile(r"^(eth0@if)\d+", re.MULTILINE), r"\g<1>7"),
     (re.compile(r"launcher: (packaged|compiled|python);"), "launcher: compiled;"),
-    (re.compile(r"start it with: .*"), "start it with: pynetd"),
-    (re.compile(r"name server: .*"), "name server: pynetd dns"),
+    (re.compile(r"and API with: .*"), "and API with: pynetd"),
 )
 """What differs between two runs or two machines, and what the page shows instead."""
 

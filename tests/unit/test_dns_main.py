@@ -42,7 +42,7 @@ def test_pynetd_chooses_its_process(capsys: pytest.CaptureFixture[str]) -> None:
     assert daemon(["dns", "--help"]) == 0
     assert "usage: pynetd dns" in capsys.readouterr().out
     assert daemon(["--help"]) == 0
-    assert "usage: pynetd [engine]" in capsys.readouterr().out
+    assert "usage: pynetd [PROCESS]" in capsys.readouterr().out
     assert daemon(["dns", "--what"]) == 2
     assert "unknown argument --what" in capsys.readouterr().err
 

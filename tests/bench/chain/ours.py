@@ -40,7 +40,7 @@ def install(host: PrivateHost, *, python_launcher: bool) -> Path:
 def start_engine(host: PrivateHost) -> tuple[int, float]:
     """Start pynetd in the foreground; its pid in the private host, and the seconds until it answered."""
     frame = protocol.frame(protocol.STATUS).hex()
-    argv = [str(_COMMANDS / "pynetd")]
+    argv = [str(_COMMANDS / "pynetd"), "engine"]
     log = str(host.scratch / "pynetd.log")
     done = host.ask("service", argv=argv, environment=ENVIRONMENT, log=log, socket=SOCKET, frame=frame)
     return done["pid"], done["wall"]

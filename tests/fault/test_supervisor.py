@@ -1,0 +1,141 @@
+"""`pynetd` without a process's name: it starts all, starts again what is killed, and leaves nothing when it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from engine_process import EngineProcess
+from launchers import PLAIN, ROOT
+
+from netd.engine import client
+from netd.supervise import PROCESSES
+from pycni_plugins.dnsname.server import NoNameServer, question
+
+SECONDS = 20
+PROGRAM = ("-m", "netd.daemon")
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[EngineProcess]:
+    process = EngineProcess(tmp_path / "pynetd", PROGRAM)
+    yield process
+    if process.process.poll() is None:
+        process.stop()
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        os.sched_yield()
+    return True
+
+
+def children(pid: int) -> dict[str, int]:
+    """Pids by the name of the process each is to be, the word before its options."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except FileNotFoundError:
+            continue
+        if b"--run-dir" in words:
+            found[words[words.index(b"--run-dir") - 1].decode()] = int(child)
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def engine_pid(daemon: EngineProcess) -> int:
+    try:
+        return int(client.status(daemon.socket)["pid"])
+    except client.NoEngine:
+        return 0
+
+
+def names_answer(daemon: EngineProcess) -> bool:
+    try:
+        return question(str(daemon.run_dir), "status")["attachments"] == 0
+    except NoNameServer:
+        return False
+
+
+def test_all_of_them_serve_when_it_says_so(daemon: EngineProcess) -> None:
+    running = children(daemon.process.pid)
+    assert set(running) == set(PROCESSES)
+    assert engine_pid(daemon) == running["engine"]
+    assert names_answer(daemon)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_is_killed_is_started_again_and_the_others_go_on(daemon: EngineProcess, name: str) -> None:
+    before = children(daemon.process.pid)
+    for _ in range(2):
+        victim = children(daemon.process.pid)[name]
+        os.kill(victim, signal.SIGKILL)
+        assert eventually(lambda: children(daemon.process.pid).get(name, victim) != victim)  # noqa: B023
+        assert eventually(lambda: bool(engine_pid(daemon)) and names_answer(daemon))
+    after = children(daemon.process.pid)
+    assert {key: pid for key, pid in after.items() if key != name} == {
+        key: pid for key, pid in before.items() if key != name
+    }
+    assert f"{name} was killed by signal 9; starting it again" in daemon.log.read_text()
+
+
+def test_a_stop_ends_all_and_leaves_no_socket(daemon: EngineProcess) -> None:
+    running = children(daemon.process.pid)
+    assert daemon.stop() == 0
+    assert all(is_gone(pid) for pid in running.values())
+    assert not list(daemon.run_dir.glob("*.sock"))
+
+
+def test_killed_itself_its_processes_end_and_a_new_one_serves(daemon: EngineProcess, tmp_path: Path) -> None:
+    running = children(daemon.process.pid)
+    daemon.kill()
+    assert eventually(lambda: all(is_gone(pid) for pid in running.values()))
+    again = EngineProcess(tmp_path / "pynetd", PROGRAM)
+    try:
+        assert names_answer(again)
+        assert engine_pid(again)
+    finally:
+        assert again.stop() == 0
+
+
+def test_a_second_one_is_refused(daemon: EngineProcess) -> None:
+    second = subprocess.run(
+        [PLAIN, *PROGRAM, "--run-dir", str(daemon.run_dir)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (second.returncode, second.stderr) == (1, f"pynetd: another pynetd runs with {daemon.run_dir}\n")
+
+
+def test_one_that_cannot_start_ends_all(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    (run_dir / "dns.sock").mkdir(parents=True)
+    done = subprocess.run(
+        [PLAIN, *PROGRAM, "--run-dir", str(run_dir)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    assert f"listening on {run_dir}/dns.sock: it exists and is no socket" in done.stderr
+    assert not (run_dir / "cni.sock").exists()
