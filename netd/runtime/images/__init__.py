@@ -1,0 +1,1 @@
+"""Images: pulled by skopeo, loaded from archives, unpacked by umoci."""
