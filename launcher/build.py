@@ -10,7 +10,14 @@ SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.c")
 BINARY = "cni"
 
 _WARNINGS = ("-Wall", "-Wextra", "-Werror")
+_BARE = (
+    *("-Os", "-DBARE", "-nostdlib", "-static", "-ffreestanding", "-fno-pie", "-no-pie", "-fno-stack-protector"),
+    *("-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-s"),
+    *("-Wl,-z,noseparate-code", "-Wl,-z,norelro", "-Wl,--build-id=none"),
+)
 _WAYS = (
+    # without a C library one page fault instead of a dozen, each of which costs as much as several system calls
+    ("bare", ("cc", *_BARE)),
     # a static musl program starts in half the time of a static glibc one, which starts faster than a dynamic one
     ("musl", ("musl-gcc", "-Os", "-static", "-s")),
     ("static", ("cc", "-Os", "-static", "-s")),
@@ -21,7 +28,7 @@ _WAYS = (
 def compile_launcher(destination: str, source: str = SOURCE, path: str | None = None) -> str | None:
     """Compiles `source` to `destination` (replaced at once, mode 0755) in the best way this machine has.
 
-    Returns "musl", "static" or "dynamic", or None when no compiler works.  `path` is searched instead of PATH."""
+    Returns "bare", "musl", "static" or "dynamic", or None when no compiler works.  `path` is searched instead of PATH."""
     draft = f"{destination}.{os.getpid()}"
     for kind, (compiler, *options) in _WAYS:
         program = shutil.which(compiler, path=path)

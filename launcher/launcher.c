@@ -2,29 +2,34 @@
  *
  * Every plugin in the CNI directory is a hard link of this file and is told apart by its name.  docs/launcher-protocol.md
  * describes the wire format and what happens when the engine is absent, declines, or dies in the middle of a call.
+ *
+ * A call is mostly the price of starting this program, and that is mostly page faults.  So it uses no C library where it
+ * can (BARE, see build.py), has no writable data, allocates nothing as long as a call is small, and sends the environment
+ * from where the kernel put it.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #define REQUEST_LIMIT (16u << 20) /* as the engine's; a larger call runs in-process */
 #define ANSWER_LIMIT (64u << 20)
+#define PATH_SIZE 4096
+#define USUAL 3072 /* bytes of a usual configuration or answer; what is larger gets memory of its own */
+#define TCGETS 0x5401
+#define SIOCGSKNS 0x894C /* musl has no kernel headers */
+#define APART __attribute__((noinline)) /* what a usual call does not need keeps off its part of the stack */
 
-/* `pynet install` rewrites these lines in the file.  Not static, or the compiler could fold what it sees here. */
-char launcher_config[4096] = "PYCNI-LAUNCHER-CONFIG\n"
-                             "version=v1.9.1\n"
-                             "socket=/run/pynet/cni.sock\n";
+/* `pynet install` rewrites these lines in the file. */
+const char launcher_config[4096] = "PYCNI-LAUNCHER-CONFIG\n"
+                                   "version=v1.9.1\n"
+                                   "socket=/run/pynet/cni.sock\n";
 
 /* Contract 1.5.  Names missing here are not errors: their VERSION and about text come from Python. */
 #define SINCE_0_4(sep) "0.4.0" sep "1.0.0" sep "1.1.0"
@@ -36,35 +41,177 @@ static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
     PLUGIN("dnsname", SINCE_0_1),
 };
 
-struct buffer { char *data; size_t used, size; };
 struct header { char magic[4]; uint8_t version, kind; uint16_t fds; uint32_t length, parts[3]; };
+struct buffer { char *data; size_t used, size; };
+struct process { char **arguments, **environment; const char *variables; size_t variables_size; };
 enum { HEADER = 12, CALL = 1, ANSWER = 2 };
 enum outcome { ANSWERED, NOT_RUN, LOST };
 
-extern char **environ;
+/* --- system calls: the result, or a negative error number ------------------------------------------------------------ */
 
-static const char *setting(const char *key)
+#if defined BARE && defined __x86_64__
+static long sys(long number, long a, long b, long c, long d, long e, long f)
 {
-    size_t length = strlen(key);
-    for (char *line = launcher_config; *line; line += strlen(line) + 1)
-        if (!strncmp(line, key, length) && line[length] == '=')
-            return line + length + 1;
-    return NULL;
+    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+    __asm__ volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return number;
+}
+#elif defined BARE && defined __aarch64__
+static long sys(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long x8 __asm__("x8") = number, x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+}
+#elif defined BARE
+#error "no system calls without a C library for this machine"
+#else
+#include <unistd.h>
+static long sys(long number, long a, long b, long c, long d, long e, long f)
+{
+    long result = syscall(number, a, b, c, d, e, f);
+    return result == -1 ? -errno : result;
+}
+#endif
+
+#define L(value) ((long)(value))
+#define sys1(number, a) sys(number, L(a), 0, 0, 0, 0, 0)
+#define sys2(number, a, b) sys(number, L(a), L(b), 0, 0, 0, 0)
+#define sys3(number, a, b, c) sys(number, L(a), L(b), L(c), 0, 0, 0)
+#define sys4(number, a, b, c, d) sys(number, L(a), L(b), L(c), L(d), 0, 0)
+#define map(size) sys(SYS_mmap, 0, L(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+#define is_error(result) ((unsigned long)(result) > -4096UL)
+
+static int open_file(const char *path, int flags)
+{
+    return (int)sys3(SYS_openat, AT_FDCWD, path, flags);
 }
 
-static int interrupted(int fd, short events)
+/* --- strings ---------------------------------------------------------------------------------------------------------- */
+
+#ifdef BARE /* the compiler calls these by name */
+__attribute__((used)) void *memcpy(void *to, const void *from, size_t length)
+{
+    for (size_t at = 0; at < length; at++)
+        ((char *)to)[at] = ((const char *)from)[at];
+    return to;
+}
+
+__attribute__((used)) void *memset(void *to, int byte, size_t length)
+{
+    for (size_t at = 0; at < length; at++)
+        ((char *)to)[at] = (char)byte;
+    return to;
+}
+#else
+#include <string.h>
+#endif
+
+static size_t size_of(const char *text)
+{
+    size_t length = 0;
+    while (text[length])
+        length++;
+    return length;
+}
+
+static int same(const char *one, const char *other)
+{
+    while (*one && *one == *other)
+        one++, other++;
+    return *one == *other;
+}
+
+/* What follows `key=` in `text`, NULL when it does not begin so. */
+static const char *value_of(const char *text, const char *key)
+{
+    while (*key && *text == *key)
+        text++, key++;
+    return !*key && *text == '=' ? text + 1 : NULL;
+}
+
+/* Appends as much of `text` as there is room for; the new end.  `limit` is where the final zero has to be at last. */
+static char *join(char *at, const char *limit, const char *text)
+{
+    while (*text && at < limit)
+        *at++ = *text++;
+    *at = 0;
+    return at;
+}
+
+/* The last component of a path. */
+static const char *base(const char *path)
+{
+    const char *name = path;
+    for (; *path; path++)
+        if (*path == '/')
+            name = path + 1;
+    return name;
+}
+
+static uint32_t big_endian(uint32_t number)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __builtin_bswap32(number);
+#else
+    return number;
+#endif
+}
+
+static const char *variable(const struct process *self, const char *key)
+{
+    const char *value = NULL;
+    for (char **each = self->environment; *each && !value; each++)
+        value = value_of(*each, key);
+    return value;
+}
+
+/* Copies a setting into `into`; 0 when there is none or no room for it. */
+static int setting(const char *key, char *into, size_t size)
+{
+    const char *line = launcher_config, *end = launcher_config + sizeof launcher_config - 2;
+    __asm__("" : "+r"(line)); /* or the compiler answers from the lines above */
+    for (; line < end && *line; line++) {
+        const char *value = value_of(line, key);
+        size_t length = 0;
+        while (value && value + length < end && value[length] && value[length] != '\n')
+            length++;
+        if (value && length < size) {
+            memcpy(into, value, length);
+            into[length] = 0;
+            return 1;
+        }
+        while (line < end && *line && *line != '\n')
+            line++;
+    }
+    return 0;
+}
+
+/* --- input and output -------------------------------------------------------------------------------------------------- */
+
+/* What opens next must not become a standard stream; reading a stdin that was closed must go on failing. */
+static void keep_standard_streams(void)
+{
+    for (int fd = 0, mode = O_WRONLY; fd < 3; fd++, mode = O_RDWR)
+        if (sys2(SYS_fcntl, fd, F_GETFD) < 0)
+            open_file("/dev/null", mode);
+}
+
+static int interrupted(long error, int fd, short events)
 {
     struct pollfd wait = {fd, events, 0};
-    if (errno == EAGAIN)
-        poll(&wait, 1, -1); /* the caller made our standard stream non-blocking */
-    return errno == EINTR || errno == EAGAIN;
+    if (error == -EAGAIN)
+        sys4(SYS_ppoll, &wait, 1, 0, 0); /* the caller made our standard stream non-blocking */
+    return error == -EINTR || error == -EAGAIN;
 }
 
 static int put(int fd, const char *data, size_t length)
 {
     while (length) {
-        ssize_t done = write(fd, data, length);
-        if (done < 0 && !interrupted(fd, POLLOUT))
+        long done = sys3(SYS_write, fd, data, length);
+        if (done < 0 && !interrupted(done, fd, POLLOUT))
             return 1;
         if (done > 0)
             data += done, length -= (size_t)done;
@@ -72,209 +219,296 @@ static int put(int fd, const char *data, size_t length)
     return 0;
 }
 
-/* `pynet install` refuses settings that would need escaping here. */
-static int fail(int code, const char *text, const char *cause)
+static const char *reason(long error)
 {
-    char object[PATH_MAX + 512];
-    int length = snprintf(object, sizeof object, "{\n    \"code\": %d,\n    \"msg\": \"%s%s%s\"\n}", code, text,
-                          *cause ? ": " : "", cause);
-    put(1, object, (size_t)length < sizeof object ? (size_t)length : sizeof object - 1);
+    return error == -ENOENT ? ": No such file or directory" : error == -EACCES ? ": Permission denied"
+         : error == -ENOMEM ? ": Cannot allocate memory"    : error == -ENOEXEC ? ": Exec format error"
+         : ": the system refused";
+}
+
+/* `pynet install` refuses settings that would need escaping here. */
+APART static int fail(const char *code, const char *text, const char *cause)
+{
+    char object[512], *limit = object + sizeof object - 1;
+    char *at = join(object, limit, "{\n    \"code\": ");
+    at = join(at, limit, code);
+    at = join(at, limit, ",\n    \"msg\": \"");
+    at = join(at, limit, text);
+    at = join(at, limit, cause);
+    at = join(at, limit, "\"\n}");
+    put(1, object, (size_t)(at - object));
     return 1;
 }
 
-static void append(struct buffer *to, const void *data, size_t length)
+/* Room for twice as much; 0 or an error.  What was there before is left to the end of the process. */
+static long grow(struct buffer *buffer)
 {
-    if (to->size - to->used < length) {
-        to->size = (to->used + length) * 2;
-        to->data = realloc(to->data, to->size);
-        if (!to->data)
-            exit(fail(5, "error reading from stdin", strerror(ENOMEM)));
-    }
-    if (data)
-        memcpy(to->data + to->used, data, length), to->used += length;
+    long room = map(buffer->size * 4);
+    if (is_error(room))
+        return room;
+    memcpy((char *)room, buffer->data, buffer->used);
+    buffer->data = (char *)room;
+    buffer->size *= 4;
+    return 0;
 }
 
-static int read_to_end(struct buffer *to)
+static long read_to_end(struct buffer *to)
 {
     for (;;) {
-        append(to, NULL, 16384);
-        ssize_t got = read(0, to->data + to->used, to->size - to->used);
+        long got = to->used == to->size ? grow(to) : 0;
+        if (got < 0)
+            return got;
+        got = sys3(SYS_read, 0, to->data + to->used, to->size - to->used);
         if (!got)
             return 0;
         if (got > 0)
             to->used += (size_t)got;
-        else if (!interrupted(0, POLLIN))
-            return -1;
+        else if (!interrupted(got, 0, POLLIN))
+            return got;
     }
+}
+
+/* --- the engine -------------------------------------------------------------------------------------------------------- */
+
+/* 1: as much as asked for; 0: the engine is gone and had taken the whole request; or an error. */
+static long receive(int fd, struct buffer *into, size_t length)
+{
+    struct pollfd wait = {fd, POLLIN, 0};
+    while (into->used < length) {
+        /* in recv(2) we would be woken as well when the engine takes the request */
+        sys4(SYS_ppoll, &wait, 1, 0, 0);
+        long got = sys(SYS_recvfrom, fd, L(into->data + into->used), L(into->size - into->used), 0, 0, 0);
+        if (!got || (got < 0 && got != -EINTR))
+            return got;
+        if (got > 0)
+            into->used += (size_t)got;
+    }
+    return 1;
+}
+
+static int send_call(int engine, struct iovec *parts, size_t count, const int *fds, size_t descriptors)
+{
+    union { struct cmsghdr align; char space[CMSG_SPACE(2 * sizeof(int))]; } control;
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count, .msg_control = control.space,
+                             .msg_controllen = CMSG_SPACE(descriptors * sizeof(int))};
+    control.align.cmsg_level = SOL_SOCKET;
+    control.align.cmsg_type = SCM_RIGHTS;
+    control.align.cmsg_len = CMSG_LEN(descriptors * sizeof(int));
+    memcpy(CMSG_DATA(&control.align), fds, descriptors * sizeof(int));
+    while (message.msg_iovlen) {
+        long done = sys3(SYS_sendmsg, engine, &message, MSG_NOSIGNAL);
+        if (done < 0 && done != -EINTR)
+            return -1;
+        if (done > 0)
+            message.msg_control = NULL, message.msg_controllen = 0; /* the descriptors went with the first bytes */
+        for (; done > 0 && message.msg_iovlen; message.msg_iov++, message.msg_iovlen--) {
+            struct iovec *part = message.msg_iov;
+            size_t sent = (size_t)done < part->iov_len ? (size_t)done : part->iov_len;
+            part->iov_base = (char *)part->iov_base + sent, part->iov_len -= sent, done -= (long)sent;
+            if (part->iov_len)
+                break;
+        }
+        while (message.msg_iovlen && !message.msg_iov->iov_len)
+            message.msg_iov++, message.msg_iovlen--;
+    }
+    return 0;
+}
+
+/* A socket, and what goes along with a call: our network namespace and, when it can be opened, the container's.  The
+ * number of descriptors; 0 when there is no way to call an engine. */
+static size_t prepare(int *engine, int *fds, const char *netns)
+{
+    *engine = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*engine >= 0 && *engine < 3) { /* a standard stream was closed */
+        sys1(SYS_close, *engine);
+        keep_standard_streams();
+        *engine = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    }
+    if (*engine < 0)
+        return 0;
+    fds[0] = (int)sys3(SYS_ioctl, *engine, SIOCGSKNS, 0); /* a tenth of what a path through /proc takes */
+    if (fds[0] < 0)
+        fds[0] = open_file("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (fds[0] < 0)
+        return 0;
+    fds[1] = netns && *netns ? open_file(netns, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+    return fds[1] < 0 ? 1 : 2;
+}
+
+/* Sends a call and leaves header and body of the answer in `answer`. */
+static enum outcome ask(const struct process *self, const char *name, const struct buffer *input, struct buffer *answer)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct header head = {{'P', 'Y', 'N', 'T'}, 1, CALL, 0, 0, {0}};
+    size_t sizes[] = {size_of(name), self->variables_size, input->used};
+    struct iovec parts[] = {{&head, sizeof head}, {(void *)name, sizes[0]}, {(void *)self->variables, sizes[1]},
+                            {input->data, sizes[2]}};
+    size_t length = sizeof head.parts + sizes[0] + sizes[1] + sizes[2];
+    int engine, fds[2];
+    if (length > REQUEST_LIMIT || !setting("socket", address.sun_path, sizeof address.sun_path))
+        return NOT_RUN;
+    size_t count = prepare(&engine, fds, variable(self, "CNI_NETNS"));
+    if (!count)
+        return NOT_RUN;
+    head.fds = (uint16_t)(big_endian((uint32_t)count) >> (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 16 : 0));
+    head.length = big_endian((uint32_t)length);
+    for (int part = 0; part < 3; part++)
+        head.parts[part] = big_endian((uint32_t)sizes[part]);
+    long done;
+    do
+        done = sys3(SYS_connect, engine, &address, sizeof address);
+    while (done == -EINTR);
+    if (done < 0 || send_call(engine, parts, 4, fds, count) < 0)
+        return NOT_RUN; /* an incomplete request is never executed */
+
+    const struct header *got = (const struct header *)answer->data;
+    done = receive(engine, answer, HEADER);
+    if (done == -ECONNRESET)
+        return NOT_RUN; /* the kernel says so only when part of the request was still unread */
+    if (done != 1 || got->magic[0] != 'P' || got->magic[1] != 'Y' || got->magic[2] != 'N' || got->magic[3] != 'T')
+        return LOST;
+    length = big_endian(got->length);
+    if (length > ANSWER_LIMIT)
+        return LOST;
+    if (got->kind != ANSWER || got->version != 1)
+        return NOT_RUN;
+    while (answer->size < HEADER + length)
+        if (grow(answer))
+            return LOST;
+    if (length < sizeof got->parts || receive(engine, answer, HEADER + length) != 1)
+        return LOST;
+    got = (const struct header *)answer->data;
+    uint64_t printed = (uint64_t)big_endian(got->parts[1]) + big_endian(got->parts[2]);
+    return printed == length - sizeof got->parts ? ANSWERED : LOST;
+}
+
+/* --- the three ways to answer ------------------------------------------------------------------------------------------ */
+
+APART static int run_in_process(const struct process *self, const char *name, const struct buffer *input)
+{
+    char interpreter[PATH_SIZE], entry[PATH_SIZE], run_dir[PATH_SIZE];
+    const char *arguments[8] = {interpreter, "-I", "-S", entry}, **next = arguments + 4;
+    keep_standard_streams();
+    if (!setting("interpreter", interpreter, sizeof interpreter) || !setting("entry", entry, sizeof entry))
+        return fail("999", "no engine answers and no interpreter is configured; run pynet install", "");
+    if (input) {
+        int copy = (int)sys2(SYS_memfd_create, "stdin", 0);
+        long done = copy < 0 || put(copy, input->data, input->used) ? -ENOMEM : sys3(SYS_lseek, copy, 0, 0);
+        if (done < 0 || (copy && (done = sys3(SYS_dup3, copy, 0, 0)) < 0))
+            return fail("5", "passing the configuration on", reason(done));
+        if (copy)
+            sys1(SYS_close, copy);
+    }
+    if (setting("run-dir", run_dir, sizeof run_dir))
+        *next++ = "--run-dir", *next++ = run_dir;
+    *next++ = name;
+    *next = NULL;
+    long error = sys3(SYS_execve, interpreter, arguments, self->environment);
+    return fail("999", "no engine answers, and the configured interpreter cannot be executed", reason(error));
 }
 
 static const struct plugin *find(const char *name)
 {
     for (size_t at = 0; at < sizeof plugins / sizeof *plugins; at++)
-        if (!strcmp(plugins[at].name, name))
+        if (same(plugins[at].name, name))
             return plugins + at;
     return NULL;
 }
 
-static const char *plugin_name(const char *argument)
-{
-    static char path[PATH_MAX];
-    const char *slash = argument ? strrchr(argument, '/') : NULL;
-    const char *name = slash ? slash + 1 : argument ? argument : "";
-    if (find(name))
-        return name;
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    slash = length > 0 ? strrchr(path, '/') : NULL;
-    return slash && (!*name || find(slash + 1)) ? slash + 1 : name;
-}
-
-/* 1: all read; 0: the engine is gone and had taken the whole request; -1: errno tells. */
-static int receive(int fd, void *into, size_t length)
-{
-    while (length) {
-        ssize_t got = recv(fd, into, length, 0);
-        if (!got || (got < 0 && errno != EINTR))
-            return got ? -1 : 0;
-        if (got > 0)
-            into = (char *)into + got, length -= (size_t)got;
-    }
-    return 1;
-}
-
-static int send_call(int engine, const struct buffer *call, const int *fds, size_t count)
-{
-    union { struct cmsghdr align; char space[CMSG_SPACE(2 * sizeof(int))]; } control = {0};
-    struct iovec part = {call->data, call->used};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
-                             .msg_controllen = CMSG_SPACE(count * sizeof(int))};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-    memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
-    while (part.iov_len) {
-        ssize_t done = sendmsg(engine, &message, MSG_NOSIGNAL);
-        if (done < 0 && errno != EINTR)
-            return -1;
-        if (done > 0) {
-            part.iov_base = (char *)part.iov_base + done, part.iov_len -= (size_t)done;
-            message.msg_control = NULL, message.msg_controllen = 0; /* the descriptors went with the first bytes */
-        }
-    }
-    return 0;
-}
-
-static enum outcome ask(const char *path, struct buffer *call, struct header *answer, char **body)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *netns = getenv("CNI_NETNS");
-    int engine, connected, fds[2], state;
-    size_t count = 1;
-    if (!path || strlen(path) >= sizeof address.sun_path || call->used - HEADER > REQUEST_LIMIT)
-        return NOT_RUN;
-    strcpy(address.sun_path, path);
-    engine = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    do
-        connected = connect(engine, (struct sockaddr *)&address, sizeof address);
-    while (connected < 0 && errno == EINTR);
-    fds[0] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (connected < 0 || fds[0] < 0)
-        return NOT_RUN;
-    fds[1] = netns && *netns ? open(netns, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
-    count += fds[1] >= 0;
-    ((struct header *)call->data)->fds = htons(count);
-    if (send_call(engine, call, fds, count) < 0)
-        return NOT_RUN; /* an incomplete request is never executed */
-    state = receive(engine, answer, HEADER);
-    if (state < 0 && errno == ECONNRESET)
-        return NOT_RUN; /* the kernel says so only when part of the request was still unread */
-    if (state != 1 || memcmp(answer->magic, "PYNT", 4) || ntohl(answer->length) > ANSWER_LIMIT)
-        return LOST;
-    if (answer->kind != ANSWER || answer->version != 1)
-        return NOT_RUN;
-    if (ntohl(answer->length) < sizeof answer->parts || receive(engine, answer->parts, sizeof answer->parts) != 1)
-        return LOST;
-    size_t length = ntohl(answer->length) - sizeof answer->parts;
-    if ((uint64_t)ntohl(answer->parts[1]) + ntohl(answer->parts[2]) != length)
-        return LOST;
-    *body = malloc(length + 1);
-    return *body && receive(engine, *body, length) == 1 ? ANSWERED : LOST;
-}
-
-static int run_in_process(const char *name, const char *data, size_t length)
-{
-    const char *interpreter = setting("interpreter"), *entry = setting("entry"), *run_dir = setting("run-dir");
-    if (!interpreter || !entry)
-        return fail(999, "no engine answers and no interpreter is configured; run pynet install", "");
-    if (data) {
-        int copy = memfd_create("stdin", 0);
-        if (copy < 0 || put(copy, data, length) || lseek(copy, 0, SEEK_SET) < 0 || dup2(copy, 0) < 0)
-            return fail(5, "passing the configuration on", strerror(errno));
-        close(copy);
-    }
-    const char *plain[] = {interpreter, "-I", "-S", entry, name, NULL};
-    const char *placed[] = {interpreter, "-I", "-S", entry, "--run-dir", run_dir, name, NULL};
-    execve(interpreter, (char **)(run_dir ? placed : plain), environ);
-    return fail(999, "no engine answers, and the configured interpreter cannot be executed", strerror(errno));
-}
-
 /* The about text and VERSION (contract 1.8, 1.9): stdin is not read. */
-static int describe(const char *name, int about)
+APART static int describe(const struct process *self, const char *name, int about)
 {
-    char line[PATH_MAX];
+    char line[1024], version[256], *at = line, *limit = line + sizeof line - 1;
     const struct plugin *known = find(name);
-    const char *version = setting("version");
     if (!known)
-        return run_in_process(name, NULL, 0);
-    if (about)
-        snprintf(line, sizeof line, "CNI %s plugin %s\nCNI protocol versions supported: %s\n", name,
-                 version ? version : "version unknown", known->listed);
-    else
-        snprintf(line, sizeof line, "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[\"%s\"]}\n", known->quoted);
-    return put(about ? 2 : 1, line, strlen(line));
+        return run_in_process(self, name, NULL);
+    keep_standard_streams();
+    if (about) {
+        at = join(at, limit, "CNI ");
+        at = join(at, limit, name);
+        at = join(at, limit, " plugin ");
+        at = join(at, limit, setting("version", version, sizeof version) ? version : "version unknown");
+        at = join(at, limit, "\nCNI protocol versions supported: ");
+        at = join(at, limit, known->listed);
+        at = join(at, limit, "\n");
+    } else {
+        at = join(at, limit, "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[\"");
+        at = join(at, limit, known->quoted);
+        at = join(at, limit, "\"]}\n");
+    }
+    return put(about ? 2 : 1, line, (size_t)(at - line));
 }
 
-static int serve(const char *name, const char *command)
+static int serve(const struct process *self, const char *name, int adding)
 {
-    struct header head = {{'P', 'Y', 'N', 'T'}, 1, CALL, 0, 0, {0}}, answer;
-    struct buffer call = {0};
-    char *output = NULL;
-    if (isatty(0))
-        return run_in_process(name, NULL, 0); /* a bad environment is reported before anything has to be typed */
-    append(&call, &head, sizeof head);
-    append(&call, name, strlen(name));
-    for (char **variable = environ; *variable; variable++)
-        append(&call, *variable, strlen(*variable) + 1);
-    size_t start = call.used;
-    if (read_to_end(&call))
-        return run_in_process(name, NULL, 0); /* which fails to read it too, and reports that in its place */
-    head.length = htonl((uint32_t)(call.used - HEADER));
-    head.parts[0] = htonl((uint32_t)strlen(name));
-    head.parts[1] = htonl((uint32_t)(start - sizeof head - strlen(name)));
-    head.parts[2] = htonl((uint32_t)(call.used - start));
-    memcpy(call.data, &head, sizeof head);
-
-    enum outcome outcome = ask(setting("socket"), &call, &answer, &output);
-    if (outcome == LOST && !strcmp(command, "ADD")) /* half of it may be done; the runtime's DEL undoes that */
-        return fail(11, "the engine stopped in the middle of ADD; delete the attachment, then add it again", "");
+    char given[USUAL], taken[USUAL] __attribute__((aligned(8)));
+    struct buffer input = {given, 0, sizeof given}, answer = {taken, 0, sizeof taken};
+    if (!sys3(SYS_ioctl, 0, TCGETS, taken)) /* a terminal */
+        return run_in_process(self, name, NULL); /* a bad environment is reported before anything has to be typed */
+    long error = read_to_end(&input);
+    if (error == -ENOMEM)
+        return fail("5", "error reading from stdin", reason(error));
+    if (error < 0)
+        return run_in_process(self, name, NULL); /* which fails to read it too, and reports that in its place */
+    enum outcome outcome = ask(self, name, &input, &answer);
+    if (outcome == LOST && adding) /* half of it may be done; the runtime's DEL undoes that */
+        return fail("11", "the engine stopped in the middle of ADD; delete the attachment, then add it again", "");
     if (outcome != ANSWERED) /* every other command may be repeated */
-        return run_in_process(name, call.data + start, call.used - start);
-    size_t printed = ntohl(answer.parts[1]);
-    if (put(2, output + printed, ntohl(answer.parts[2])) | put(1, output, printed))
+        return run_in_process(self, name, &input);
+    const struct header *head = (const struct header *)answer.data;
+    size_t printed = big_endian(head->parts[1]), warned = big_endian(head->parts[2]);
+    const char *text = answer.data + sizeof *head;
+    if (put(2, text + printed, warned) | put(1, text, printed))
         return 1;
-    return (int)(ntohl(answer.parts[0]) & 0xff);
+    return (int)(big_endian(head->parts[0]) & 0xff);
 }
 
-int main(int argc, char **argv)
+static int called(const struct process *self, const char *name)
 {
-    for (int fd = 0, mode = O_WRONLY; fd < 3; fd++, mode = O_RDWR) /* reading a stdin that was closed must fail */
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode) != fd)
-            return 1;
-    launcher_config[sizeof launcher_config - 2] = launcher_config[sizeof launcher_config - 1] = 0;
-    for (char *at = launcher_config; (at = strchr(at, '\n')); at++)
-        *at = 0;
-    const char *name = plugin_name(argc ? argv[0] : NULL), *command = getenv("CNI_COMMAND");
-    if (!command || !*command || !strcmp(command, "VERSION"))
-        return describe(name, !command || !*command);
-    return serve(name, command);
+    const char *command = variable(self, "CNI_COMMAND");
+    if (!command || !*command || same(command, "VERSION"))
+        return describe(self, name, !command || !*command);
+    return serve(self, name, same(command, "ADD"));
 }
+
+/* Called by a name that no plugin of ours has. */
+APART static int called_oddly(const struct process *self, const char *name)
+{
+    char path[PATH_SIZE];
+    long length = sys4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
+    path[length > 0 ? length : 0] = 0;
+    const char *file = base(path);
+    return called(self, *file && (!*name || find(file)) ? file : name);
+}
+
+static int run(char **arguments, char **environment)
+{
+    struct process self = {arguments, environment, *environment, 0};
+    for (char **each = environment; *each; each++) {
+        if (*each != self.variables + self.variables_size) /* the kernel lays them out one after another */
+            return fail("999", "the environment is not as the kernel makes it", "");
+        self.variables_size += size_of(*each) + 1;
+    }
+    const char *name = base(*arguments ? *arguments : "");
+    return find(name) ? called(&self, name) : called_oddly(&self, name);
+}
+
+#ifdef BARE
+__attribute__((used, noreturn)) void begin(long *stack)
+{
+    char **arguments = (char **)(stack + 1);
+    sys1(SYS_exit_group, run(arguments, arguments + *stack + 1));
+    __builtin_unreachable();
+}
+#ifdef __x86_64__
+__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
+#else
+__asm__(".globl _start\n_start: mov x29, #0\n mov x30, #0\n mov x0, sp\n b begin\n");
+#endif
+#else
+extern char **environ;
+int main(int count, char **arguments)
+{
+    return (void)count, run(arguments, environ);
+}
+#endif

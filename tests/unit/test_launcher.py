@@ -18,6 +18,8 @@ from launchers import KINDS, PLAIN, call, install, telltale
 from netd.engine import protocol
 from netd.engine.connection import Request, receive
 from netd.engine.protocol import Answer
+from pycni_launcher import build
+from pycni_launcher.patch import configure
 from pycni_plugins import NAMES, load
 
 LISTS = dict.fromkeys(NAMES, ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"))
@@ -144,6 +146,18 @@ def test_a_launcher_that_was_never_configured_says_so(kind: str, tmp_path: Path)
     done = call(bare / "probe", ADD)
     message = "no engine answers and no interpreter is configured; run pynet install"
     assert (done.returncode, json.loads(done.stdout)) == (1, {"code": 999, "msg": message})
+
+
+@pytest.mark.parametrize("way", [kind for kind, _ in build._WAYS])
+def test_every_way_to_compile_it(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    """With and without a C library; none of them needs the other."""
+    monkeypatch.setattr(build, "_WAYS", tuple(each for each in build._WAYS if each[0] == way))
+    path = tmp_path / "bridge"
+    assert build.compile_launcher(str(path)) == way
+    path.write_bytes(configure(path.read_bytes(), {"socket": str(tmp_path / "sock")}))
+    engine(answering(answer(3, b"out" * 5_000, b"err")))
+    done = call(path, ADD, b"{}" * 5_000)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"out" * 5_000, b"err")
 
 
 # --- its name -------------------------------------------------------------------------------------------------------
