@@ -150,6 +150,21 @@ class CreateRequest(ContainerConfig, rename="pascal"):
     networking_config: NetworkingConfig = field(default_factory=NetworkingConfig)
 
 
+class ExecOptions(Struct, rename="pascal"):
+    """The body of POST /containers/{id}/exec: one more process in a running container."""
+
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    detach_keys: str = ""
+    tty: bool = False
+    env: list[str] | None = None
+    cmd: list[str] | None = None
+    privileged: bool = False
+    user: str = ""
+    working_dir: str = ""
+
+
 class State(Struct, rename="pascal"):
     """`status`: created, running, paused, restarting, exited, dead (removing is never kept)."""
 
