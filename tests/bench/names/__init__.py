@@ -1,0 +1,1 @@
+"""The name server against dnsmasq and aardvark-dns, in one interleaved run."""
