@@ -28,7 +28,8 @@ _WAYS = (
 def compile_launcher(destination: str, source: str = SOURCE, path: str | None = None) -> str | None:
     """Compiles `source` to `destination` (replaced at once, mode 0755) in the best way this machine has.
 
-    Returns "bare", "musl", "static" or "dynamic", or None when no compiler works.  `path` is searched instead of PATH."""
+    Returns "bare", "musl", "static" or "dynamic", or None when no compiler works.  `path` is searched instead of
+    PATH."""
     draft = f"{destination}.{os.getpid()}"
     for kind, (compiler, *options) in _WAYS:
         program = shutil.which(compiler, path=path)

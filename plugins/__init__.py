@@ -11,16 +11,22 @@ if TYPE_CHECKING:
 NAMES = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "dnsname")
 
 
+_loaded: dict[str, Plugin] = {}
+
+
 class UnknownPlugin(CniError):
     """This installation has no plugin of that name."""
 
 
 def load(name: str) -> Plugin:
     """The plugin called `name`; UnknownPlugin for any other than those in NAMES."""
+    if name in _loaded:
+        return _loaded[name]
     if name not in NAMES:
         raise UnknownPlugin(f'no plugin is called "{name}"')
     module = f"pycni_plugins.{name.replace('-', '_')}.plugin"
     plugin: Plugin = __import__(module, fromlist=("PLUGIN",)).PLUGIN
+    _loaded[name] = plugin
     return plugin
 
 

@@ -38,6 +38,9 @@ class Record:
 
         def __init__(self, *values, **named):
             fields = self._fields
+            if len(values) == len(fields) and not named:
+                self.__dict__.update(zip(fields, values, strict=True))
+                return
             if len(values) > len(fields):
                 raise TypeError(f"{type(self).__name__} takes {len(fields)} values, got {len(values)}")
             state = self.__dict__
@@ -65,7 +68,13 @@ class Record:
 
     def replace(self, **changes: object) -> Self:
         """A copy with some fields changed."""
-        return type(self)(**{**dict(zip(self._fields, self._values(), strict=True)), **changes})
+        for name in changes:
+            if name not in self._fields:
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.__dict__.update(changes)
+        return copy
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._values() == other._values()

@@ -43,33 +43,32 @@ class Calls:
         call = protocol.decode_call(body)
         if not descriptors:
             raise ProtocolError("call without the caller's network namespace")
-        if not self._is_ours(call, descriptors[0], peer):
-            self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), NOT_MINE)
-            return protocol.frame(protocol.NOT_MINE)
+        if not self._surroundings.shared_with(peer.pid) or depends_on_directory(call.environment, call.stdin):
+            return self._decline(call)
         try:
-            place, new = self._places.enter(descriptors[0])
+            entered = self._places.enter(descriptors[0])
         except OSError as error:  # out of descriptors; nothing was done, so the caller can do it
             self._log(f"keeping a caller's namespace: {error.strerror}")
-            return protocol.frame(protocol.NOT_MINE)
+            entered = None
+        if entered is None:
+            return self._decline(call)
+        place, new = entered
         try:
             if new:  # an engine that died here may have left retired links
                 self._reaper.defer(place, empty_trash)
             answer = self._execute(call, place, descriptors[1] if len(descriptors) > 1 else None)
         finally:
             self._places.leave(place)
-            if self._places.is_foreign(place):
+            if place is not self._places.own:
                 self._reaper.look_again()
         return protocol.frame(
             protocol.ANSWER,
             protocol.encode_answer(protocol.Answer(answer.status, answer.stdout, answer.stderr)),
         )
 
-    def _is_ours(self, call: Call, netns: int, peer: Peer) -> bool:
-        return (
-            self._surroundings.shared_with(peer.pid)
-            and not depends_on_directory(call.environment, call.stdin)
-            and is_network_namespace(netns)
-        )
+    def _decline(self, call: Call) -> bytes:
+        self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), NOT_MINE)
+        return protocol.frame(protocol.NOT_MINE)
 
     def _execute(self, call: Call, place: Place, container: int | None) -> Answer:
         netns = call.environment.get("CNI_NETNS", "")
@@ -77,7 +76,7 @@ class Calls:
         def open_container(path: str) -> Namespace:
             # a path like /proc/self/ns/net means the caller's; what is no namespace gets the contract's error text
             if container is not None and path == netns and is_network_namespace(container):
-                return Namespace(container)
+                return self._places.visited(container)
             return Namespace.open(path)
 
         namespace = self._places.borrow(place)

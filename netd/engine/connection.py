@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from _socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, SCM_RIGHTS, SO_PEERCRED, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, socket
+from _socket import (
+    MSG_CMSG_CLOEXEC,
+    MSG_CTRUNC,
+    MSG_DONTWAIT,
+    SCM_RIGHTS,
+    SO_PEERCRED,
+    SO_RCVTIMEO,
+    SO_SNDTIMEO,
+    SOL_SOCKET,
+    socket,
+)
 from struct import Struct
 from typing import NamedTuple
 
@@ -18,10 +28,10 @@ ANSWER_SECONDS = 5
 _FIRST = 65536
 _TIMEOUT = Struct("@ll")
 _CREDENTIALS = Struct("=iII")
-_DESCRIPTOR = Struct("@i")
+_DESCRIPTORS = (Struct("@"), Struct("@i"), Struct("@ii"))
 # room for exactly as many descriptors as the protocol has: the kernel then reports (MSG_CTRUNC) any further one
 _CONTROL_HEADER = Struct("@Nii")
-_CONTROL_SIZE = _CONTROL_HEADER.size + MAX_DESCRIPTORS * _DESCRIPTOR.size
+_CONTROL_SIZE = _CONTROL_HEADER.size + _DESCRIPTORS[MAX_DESCRIPTORS].size
 
 
 class Peer(NamedTuple):
@@ -78,12 +88,10 @@ def _first(connection: socket) -> tuple[bytes, tuple[int, ...]]:
         start, control, flags, _address = connection.recvmsg(_FIRST, _CONTROL_SIZE, MSG_CMSG_CLOEXEC)
     except BlockingIOError:
         raise ProtocolError("no request in time") from None
-    descriptors = tuple(
-        fd
-        for level, kind, data in control
-        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS)
-        for (fd,) in _DESCRIPTOR.iter_unpack(data[: len(data) - len(data) % _DESCRIPTOR.size])
-    )
+    descriptors: tuple[int, ...] = ()
+    for level, kind, data in control:  # the kernel puts all descriptors into one message
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            descriptors = _DESCRIPTORS[len(data) // 4].unpack_from(data)
     if flags & MSG_CTRUNC:
         for fd in descriptors:
             os.close(fd)
@@ -109,5 +117,7 @@ def _exactly(connection: socket, length: int, deadline: float) -> bytes:
 
 def send(connection: socket, frame: bytes, seconds: int = ANSWER_SECONDS) -> None:
     """The answer; OSError when the peer has gone or does not take it in time."""
-    connection.setsockopt(SOL_SOCKET, SO_SNDTIMEO, _TIMEOUT.pack(seconds, 0))
-    connection.sendall(frame)
+    sent = connection.send(frame, MSG_DONTWAIT)  # nearly always all of it
+    if sent < len(frame):
+        connection.setsockopt(SOL_SOCKET, SO_SNDTIMEO, _TIMEOUT.pack(seconds, 0))
+        connection.sendall(frame[sent:])

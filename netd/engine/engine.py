@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from _socket import SHUT_RDWR, socket
-from threading import Condition, Thread, stack_size
+from _socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
+from threading import Lock, Thread, stack_size
 
 from netd import VERSION
 from netd.engine import protocol
@@ -51,12 +51,15 @@ class Engine:
         self._reaper = Reaper(self._places, log)
         self._calls = Calls(settings, self._places, self._reaper, log, load)
         self._since = time.time()
-        self._busy = 0
         self._stopping = False
-        self._changed = Condition()
         self._uids = {0, os.geteuid()}
+        # one for each worker, which holds it while it serves
+        self._serving = [Lock() for _ in range(workers)]
         before = stack_size(_STACK)
-        self._workers = [Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(workers)]
+        self._workers = [
+            Thread(target=self._work, args=(lock,), name=f"worker-{n}", daemon=True)
+            for n, lock in enumerate(self._serving)
+        ]
         self._start()
         stack_size(before)
 
@@ -70,10 +73,10 @@ class Engine:
     def stop(self) -> None:
         """Finishes the calls that run, and what they deferred; callers that wait turn to the in-process path, or to
         the next engine when the socket is systemd's."""
-        with self._changed:
-            self._stopping = True
-            while self._busy:
-                self._changed.wait()
+        self._stopping = True
+        for lock in self._serving:
+            with lock:
+                pass  # this worker has finished, and sees that it must not begin again
         if self._listener.owned:
             self._listener.socket.shutdown(SHUT_RDWR)  # ends accept(2) in the workers
             for worker in self._workers:
@@ -93,47 +96,34 @@ class Engine:
             "backend": self._places.own.firewall.choose("portmap", ""),
             "sockets": [self._listener.path],
             "workers": len(self._workers),
-            "busy": self._busy - 1,  # without the worker that asks
+            "busy": sum(lock.locked() for lock in self._serving) - 1,  # without the worker that asks
             "deferred": self._reaper.pending,
             "foreign_namespaces": self._places.foreign,
             "calls": self._calls.counters.listed(),
         }
 
-    def _work(self) -> None:
+    def _work(self, serving: Lock) -> None:
+        accept = self._listener.socket._accept  # type: ignore[attr-defined]
         while True:
             try:
-                fd, _address = self._listener.socket._accept()  # type: ignore[attr-defined]
+                fd, _address = accept()
             except OSError as error:
                 if self._stopping:
                     return
                 log(f"accepting a call: {error.strerror}")
                 time.sleep(_NO_DESCRIPTORS_SECONDS)  # out of descriptors: others have to finish first
                 continue
-            connection = socket(fileno=fd)
+            # told what it is, the object need not ask the kernel three times
+            connection = socket(AF_UNIX, SOCK_STREAM, 0, fd)
             try:
-                if not self._enter():
-                    return
-                try:
+                with serving:
+                    if self._stopping:
+                        return
                     self._converse(connection)
-                finally:
-                    self._leave()
             except Exception as error:  # whatever one caller provokes, the worker goes on for the others
                 self._report(error)
             finally:
                 connection.close()
-
-    def _enter(self) -> bool:
-        with self._changed:
-            if self._stopping:
-                return False
-            self._busy += 1
-            return True
-
-    def _leave(self) -> None:
-        with self._changed:
-            self._busy -= 1
-            if self._stopping:
-                self._changed.notify_all()
 
     def _converse(self, connection: socket) -> None:
         peer = peer_of(connection)

@@ -12,14 +12,21 @@ from fcntl import ioctl
 from threading import Lock
 
 from pycni.firewall.firewall import Firewall
-from pycni.kernel.libc import CLONE_NEWNET
+from pycni.kernel.libc import CLONE_NEWNET, setns
 from pycni.kernel.namespace import Namespace
-from pycni.kernel.netns import identity, open_current
+from pycni.kernel.netns import Inside, identity, open_current
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
 
 IDLE_SECONDS = 1.0
 """Long enough for the plugins of one chain to follow each other, short enough not to delay a namespace's end."""
 
 _NS_GET_NSTYPE = 0xB703
+
+_POISONED = 70
+"""Exit status (EX_SOFTWARE): a thread that is in a foreign namespace for good would do other callers' work there."""
 
 
 def is_network_namespace(fd: int) -> bool:
@@ -30,15 +37,52 @@ def is_network_namespace(fd: int) -> bool:
         return False
 
 
+class _Visit(Inside):
+    """The way in and back for the engine's threads, which are all at home in one namespace: it need not be opened anew
+    each time."""
+
+    __slots__ = ()
+
+    def __init__(self, fd: int, home: int) -> None:
+        self._fd = fd
+        self._home = home
+
+    def __enter__(self) -> None:
+        setns(self._fd, CLONE_NEWNET)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            setns(self._home, CLONE_NEWNET)
+        except BaseException:
+            os.write(2, b"pynetd: cannot return from a network namespace; ending the engine\n")
+            os._exit(_POISONED)
+
+
+class VisitedNamespace(Namespace):
+    """A namespace that only the engine's threads enter."""
+
+    __slots__ = ("_home",)
+
+    def __init__(self, fd: int, home: int) -> None:
+        super().__init__(fd)
+        self._home = home
+
+    def entered(self) -> Inside:
+        """As Namespace's."""
+        return _Visit(self.fd, self._home)
+
+
 class Place:
     """One namespace: its firewall, shared by all threads, and Namespace objects, each used by one thread at a time."""
 
     __slots__ = ("_firewall_namespace", "fd", "firewall", "last_used", "spare", "users")
 
-    def __init__(self, fd: int, run_dir: str) -> None:
-        """Takes the descriptor over."""
+    def __init__(self, fd: int, home: int, run_dir: str) -> None:
+        """Takes the descriptor over.  `home` is the engine's own namespace."""
         self.fd = fd
-        self._firewall_namespace = Namespace(fd)
+        self._firewall_namespace = VisitedNamespace(fd, home)
         self.firewall = Firewall(self._firewall_namespace, run_dir)
         self.spare: list[Namespace] = []
         self.users = 0
@@ -58,18 +102,22 @@ class Places:
     def __init__(self, run_dir: str) -> None:
         self._run_dir = run_dir
         self._lock = Lock()
-        self.own = Place(open_current(), run_dir)
+        home = open_current()
+        self.own = Place(home, home, run_dir)
         self._own_identity = identity(self.own.fd)
         self._others: dict[tuple[int, int], Place] = {}
 
-    def enter(self, fd: int) -> tuple[Place, bool]:
-        """The place of the namespace behind `fd`, in use until `leave`, and whether it is new here."""
+    def enter(self, fd: int) -> tuple[Place, bool] | None:
+        """The place of the namespace behind `fd`, in use until `leave`, and whether it is new here; None when that is
+        no network namespace."""
         key = identity(fd)
         with self._lock:
             place = self.own if key == self._own_identity else self._others.get(key)
             new = place is None
             if place is None:
-                place = self._others[key] = Place(os.dup(fd), self._run_dir)
+                if not is_network_namespace(fd):
+                    return None
+                place = self._others[key] = Place(os.dup(fd), self.own.fd, self._run_dir)
             place.users += 1
             return place, new
 
@@ -88,14 +136,15 @@ class Places:
         with self._lock:
             if place.spare:
                 return place.spare.pop()
-        return Namespace(place.fd)
+        return self.visited(place.fd)
+
+    def visited(self, fd: int) -> Namespace:
+        """The namespace behind a descriptor that stays the caller's."""
+        return VisitedNamespace(fd, self.own.fd)
 
     def give_back(self, place: Place, namespace: Namespace) -> None:
         with self._lock:
             place.spare.append(namespace)
-
-    def is_foreign(self, place: Place) -> bool:
-        return place is not self.own
 
     @property
     def foreign(self) -> int:

@@ -103,11 +103,9 @@ def decode_call(body: bytes) -> Call:
         raise ProtocolError("call whose lengths do not add up")
     start = _PARTS.size + name
     end = start + environment
-    variables: dict[str, str] = {}
-    for entry in body[start:end].decode("utf-8", "surrogateescape").split("\0"):
-        key, equals, value = entry.partition("=")
-        if equals:
-            variables.setdefault(key, value)
+    entries = body[start:end].decode("utf-8", "surrogateescape").split("\0")
+    entries.reverse()  # of equal keys a dictionary keeps the last
+    variables = dict([entry.split("=", 1) for entry in entries if "=" in entry])
     return Call(body[_PARTS.size : start].decode("utf-8", "surrogateescape"), variables, body[end:])
 
 

@@ -6,14 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 
-_SHARED = ("ns/mnt", "ns/user", "root")
-
-_Identity = tuple[tuple[int, int], ...]
+_Identity = tuple[str, str, int, int]
 
 
 def _identity(process: str) -> _Identity:
-    found = [os.stat(f"/proc/{process}/{each}") for each in _SHARED]
-    return tuple((status.st_dev, status.st_ino) for status in found)
+    mount, user = os.readlink(f"/proc/{process}/ns/mnt"), os.readlink(f"/proc/{process}/ns/user")
+    root = os.stat(f"/proc/{process}/root")
+    return mount, user, root.st_dev, root.st_ino
 
 
 class Surroundings:
@@ -32,14 +31,16 @@ class Surroundings:
             return False
 
 
-_RELATIVE_KEY = re.compile(rb'"(?:datadir|resolvconf)"\s*:\s*"[^/"]', re.IGNORECASE)
+_RELATIVE_KEY = re.compile(rb'"(?:datadir|resolvconf)"\s*:\s*"[^/"]')
 
 
 def depends_on_directory(environment: Mapping[str, str], stdin: bytes) -> bool:
     """Whether a path in the environment or the configuration is relative, and so means something else in the engine's
     directory."""
-    if _RELATIVE_KEY.search(stdin):
+    lower = stdin.lower()
+    if (b'"datadir"' in lower or b'"resolvconf"' in lower) and _RELATIVE_KEY.search(lower):
         return True
-    netns = environment.get("CNI_NETNS", "")
-    directories = environment.get("CNI_PATH", "").split(":")
-    return any(path and not path.startswith("/") for path in (netns, *directories))
+    for path in (environment.get("CNI_NETNS", ""), *environment.get("CNI_PATH", "").split(":")):
+        if path and path[0] != "/":
+            return True
+    return False

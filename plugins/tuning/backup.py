@@ -78,13 +78,22 @@ def save(data_dir: str, run_dir: str, owner: Owner, text: str) -> None:
         raise CniError(f"failed to write backup data {where}: {(error.strerror or '').lower()}") from None
 
 
+class Missing(Exception):
+    """There is no such file."""
+
+
 def load(data_dir: str, owner: Owner) -> str | None:
-    """The file's text, "" when there is none, None when it cannot be read."""
+    """The file's text, None when it cannot be read; Missing."""
     try:
-        with open(path_of(data_dir, owner), encoding="utf-8", errors="replace") as file:
-            return file.read()
+        # not open(): its layers cost more than all else that is done where there is no file, which is nearly everywhere
+        descriptor = os.open(path_of(data_dir, owner), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return ""
+        raise Missing from None
+    except OSError:
+        return None
+    try:
+        with open(descriptor, encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
         return None
 
@@ -116,6 +125,8 @@ def _unlink(path: str) -> None:
     """The file is absent; CniError naming it when it cannot be removed."""
     try:
         os.unlink(path)
+    except FileNotFoundError:
+        return
     except OSError as error:
         if os.path.lexists(path):  # a read-only directory refuses also for what is not there
             raise CniError(f"failed to remove {path}: {(error.strerror or '').lower()}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, Link, format_mac, parse_mac
 from pycni.plan import ops
 from pycni.skeleton import Context, Plugin
@@ -77,7 +79,7 @@ def add(context: Context) -> Result:
 def _honour_allowlist(context: Context, tuning: Tuning) -> None:
     path = context.host.settings.tuning_allowlist
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC), encoding="utf-8") as file:
             allowlist = file.read()
     except FileNotFoundError:
         return
@@ -90,7 +92,12 @@ def delete(context: Context) -> None:
     """Best effort: what a backup holds is restored; with the interface gone there is nothing left to restore."""
     tuning = parse_for_removal(context.config, context.request.arguments)
     run_dir, owner = context.host.settings.run_dir, context.owner
-    text = backup.load(tuning.data_dir, owner)
+    try:
+        text = backup.load(tuning.data_dir, owner)
+    except backup.Missing:
+        if not tuning.changes_link:  # then ADD has left no mark either
+            return
+        text = ""
     if text is None:
         return
     try:

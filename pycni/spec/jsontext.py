@@ -92,11 +92,15 @@ def _mended(value: Any) -> Any:
 
 def quote(text: str) -> str:
     """A JSON string literal with Go's HTML-safe escapes."""
-    literal = _quote_c(text)
+    return _escaped(_quote_c(text))
+
+
+def _escaped(text: str) -> str:
+    """What Go escapes occurs nowhere in JSON but in strings, so a whole document can be done at once."""
     for char, escape in _GO_ESCAPES:
-        if char in literal:
-            literal = literal.replace(char, escape)
-    return literal
+        if char in text:
+            text = text.replace(char, escape)
+    return text
 
 
 def dumps(value: Any, indent: int = 0, sort_keys: bool = False) -> str:
@@ -104,38 +108,42 @@ def dumps(value: Any, indent: int = 0, sort_keys: bool = False) -> str:
 
     TypeError for values JSON has no form for."""
     parts: list[str] = []
-    _write(value, parts, indent, sort_keys, "\n" if indent else "")
-    return "".join(parts)
+    _write(value, parts.append, indent, sort_keys, "\n" if indent else "")
+    return _escaped("".join(parts))
 
 
-def _write(value: Any, parts: list[str], indent: int, sort_keys: bool, line: str) -> None:
+def _write(value: Any, put: Callable[[str], None], indent: int, sort_keys: bool, line: str) -> None:
     if isinstance(value, str):
-        parts.append(quote(value))
-    elif value is None:
-        parts.append("null")
-    elif isinstance(value, bool):
-        parts.append("true" if value else "false")
-    elif isinstance(value, int | float):
-        parts.append(repr(value))
+        put(_quote_c(value))
     elif isinstance(value, dict):
-        keys = sorted(value) if sort_keys else list(value)
-        colon = ": " if indent else ":"
-        _write_items("{}", [(quote(str(key)) + colon, value[key]) for key in keys], parts, indent, sort_keys, line)
+        _write_object(value, put, indent, sort_keys, line)
     elif isinstance(value, list | tuple):
-        _write_items("[]", [("", item) for item in value], parts, indent, sort_keys, line)
+        before = "[" + line + " " * indent
+        for item in value:
+            put(before)
+            _write(item, put, indent, sort_keys, line + " " * indent)
+            before = "," + line + " " * indent
+        put(line + "]" if value else "[]")
+    elif value is None:
+        put("null")
+    elif isinstance(value, bool):
+        put("true" if value else "false")
+    elif isinstance(value, int | float):
+        put(repr(value))
     else:
         raise TypeError(f"JSON has no form for {type(value).__name__}")
 
 
-def _write_items(
-    brackets: str, items: list[tuple[str, Any]], parts: list[str], indent: int, sort_keys: bool, line: str
-) -> None:
-    if not items:
-        parts.append(brackets)
-        return
+def _write_object(value: dict[Any, Any], put: Callable[[str], None], indent: int, sort_keys: bool, line: str) -> None:
     inner = line + " " * indent
-    parts.append(brackets[0])
-    for number, (head, item) in enumerate(items):
-        parts.append(("," if number else "") + inner + head)
-        _write(item, parts, indent, sort_keys, inner)
-    parts.append(line + brackets[1])
+    colon = ": " if indent else ":"
+    before = "{" + inner
+    for key in sorted(value) if sort_keys else value:
+        item = value[key]
+        if type(item) is str:
+            put(f"{before}{_quote_c(str(key))}{colon}{_quote_c(item)}")
+        else:
+            put(before + _quote_c(str(key)) + colon)
+            _write(item, put, indent, sort_keys, inner)
+        before = "," + inner
+    put(line + "}" if value else "{}")

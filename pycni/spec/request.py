@@ -41,7 +41,7 @@ def check_ifname(text: str) -> None:
         raise InvalidEnvironment("interface name is too long", "interface name should be less than 16 characters")
     if text in (".", ".."):
         raise InvalidEnvironment("interface name is . or ..")
-    if any(char in "/:" or char.isspace() for char in text):
+    if "/" in text or ":" in text or text.split() != [text]:
         raise InvalidEnvironment("interface name contains / or : or whitespace characters")
     if not text.isprintable():  # control characters, and bytes that are not UTF-8
         raise InvalidEnvironment("interface name contains unprintable characters")

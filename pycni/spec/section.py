@@ -38,8 +38,11 @@ class Section:
 
     def get(self, key: str) -> Any:
         """The raw value, None when absent."""
-        if key in self.raw:
-            return self.raw[key]
+        raw = self.raw
+        if key in raw:
+            return raw[key]
+        if not raw:
+            return None
         if self._folded is None:
             self._folded = {name.lower(): value for name, value in self.raw.items()}
         return self._folded.get(key.lower())
@@ -65,7 +68,10 @@ class Section:
         return value
 
     def string(self, key: str, default: str = "") -> str:
-        value: str | None = self._typed(key, str)
+        value = self.get(key)
+        if type(value) is str:  # the way of nearly all keys, without another function between
+            return value
+        value = self._typed(key, str)
         return default if value is None else value
 
     def word(self, key: str, limit: int, default: str = "") -> str:
@@ -99,7 +105,7 @@ class Section:
         return value
 
     def section(self, key: str) -> Section | None:
-        value = self._typed(key, dict)
+        value = self._typed(key, dict) if self.raw else None
         return None if value is None else Section(value, self.where(key))
 
     def section_or_empty(self, key: str) -> Section:
