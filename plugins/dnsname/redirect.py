@@ -6,61 +6,93 @@ Connection tracking turns the answers' addresses back; no rule is needed for the
 
 from __future__ import annotations
 
-from pycni.firewall.programs import find, run
+from pycni.firewall import nft_expressions as nft
+from pycni.firewall import nft_messages as messages
+from pycni.firewall.generation import FAMILY, NfTables
 from pycni.names import MARK, RESOLVER
-from pycni.spec.errors import FirewallError
+from pycni.spec.address import Address, Prefix
+from pycni.spec.errors import FirewallError, KernelError
 from pycni_plugins.dnsname.config import ALL, LISTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pycni.kernel.api import NamespaceApi
+    from pycni.kernel.netlink import Message
 
 TABLE = "pynet_dns"
+_CHAIN = "output"
+_IP = FAMILY[4]
+_DESTINATION_NAT = -100
+_LOOPBACK = Prefix(Address(b"\x7f\0\0\0"), 8)
+_UDP, _TCP = 17, 6
+_DOMAIN = 53
 
 
-def ruleset(port: int, kind: str, servers: Sequence[str]) -> str:
-    """Input for `nft -f -`: the table as it is to be, whatever was there.
+def matches(kind: str, servers: Sequence[str]) -> list[tuple[Prefix, bool]]:
+    """Where questions go that are ours to answer: to the prefix, or anywhere but there.
 
-    `servers` are those the container's resolv.conf names.  Packets of the name server itself are let past."""
-    wanted = [f"ip daddr {RESOLVER}"]
+    `servers` are those the container's resolv.conf names."""
+    found = [(Prefix(Address.parse(RESOLVER), 32), True)]
     if kind == ALL:
-        wanted.append("ip daddr != 127.0.0.0/8")
-    listed = [server for server in servers if ":" not in server and server != RESOLVER]
-    if kind == LISTED and listed:
-        wanted.append(f"ip daddr {{ {', '.join(listed)} }}")
-    lines = [f"add table ip {TABLE}", f"delete table ip {TABLE}", f"add table ip {TABLE}"]
-    lines.append(f"add chain ip {TABLE} output {{ type nat hook output priority -100; policy accept; }}")
-    lines.append(f"add rule ip {TABLE} output meta mark {MARK:#x} return")
-    for match in wanted:
-        for protocol in ("udp", "tcp"):
-            lines.append(f"add rule ip {TABLE} output {match} {protocol} dport 53 dnat to {RESOLVER}:{port}")
-    return "\n".join(lines) + "\n"
+        found.append((_LOOPBACK, False))
+    if kind == LISTED:
+        listed = [server for server in servers if ":" not in server and server != RESOLVER]
+        found += [(Prefix(Address.parse(server), 32), True) for server in listed]
+    return found
+
+
+def _table(port: int, kind: str, servers: Sequence[str]) -> Iterator[Message]:
+    """The table as it is to be, where there is none."""
+    yield nft.new_table(_IP, TABLE)
+    yield nft.new_base_chain(_IP, TABLE, _CHAIN, "nat", nft.OUTPUT, _DESTINATION_NAT)
+    # the name server's own questions are let past
+    yield nft.new_rule(_IP, TABLE, _CHAIN, nft.has_mark(MARK) + nft.returns())
+    target = nft.redirects(4, Address.parse(RESOLVER).packed, port)
+    for prefix, equal in matches(kind, servers):
+        for protocol in (_UDP, _TCP):
+            match = nft.in_prefix(nft.DESTINATION[4], prefix, equal) + nft.is_protocol(protocol) + nft.to_port(_DOMAIN)
+            yield nft.new_rule(_IP, TABLE, _CHAIN, match + target, _note(port))
+
+
+def _note(port: int) -> str:
+    return f"{RESOLVER}:{port}"
 
 
 def install(container: NamespaceApi, port: int, kind: str, servers: Sequence[str]) -> None:
     """FirewallError."""
-    _nft(container, ruleset(port, kind, servers), f"redirecting port 53 to port {port} in the container")
+    nftables = NfTables(container)
+    try:
+        before = [nft.delete_table(_IP, TABLE)] if nftables.table_exists(_IP, TABLE) else []
+        nftables.commit(messages.batch([*before, *_table(port, kind, servers)]))
+    except (KernelError, OSError) as error:
+        raise FirewallError(f"redirecting port 53 to port {port} in the container: {error}") from None
+    finally:
+        nftables.close()
 
 
 def remove(container: NamespaceApi) -> None:
     """The table is absent; FirewallError."""
-    _nft(container, f"add table ip {TABLE}\ndelete table ip {TABLE}\n", "removing the redirection of port 53")
+    nftables = NfTables(container)
+    try:
+        if nftables.table_exists(_IP, TABLE):
+            nftables.commit(messages.batch([nft.delete_table(_IP, TABLE)]))
+    except (KernelError, OSError) as error:
+        raise FirewallError(f"removing the redirection of port 53: {error}") from None
+    finally:
+        nftables.close()
 
 
 def is_installed(container: NamespaceApi, port: int) -> bool:
-    path = find("nft")
-    if not path:
+    """Whether rules lead to the port."""
+    nftables = NfTables(container)
+    try:
+        if nftables.chain(_IP, TABLE, _CHAIN) is None:
+            return False
+        found = messages.rules(nftables.dump(messages.dump_rules(_IP, TABLE, _CHAIN)))
+        return any(comment == _note(port) for _, comment in found)
+    except (KernelError, OSError):
         return False
-    seen = run(container, [path, "list", "table", "ip", TABLE])  # type: ignore[arg-type]  # steps in and out only
-    return seen.status == 0 and f"{RESOLVER}:{port}".encode() in seen.stdout
-
-
-def _nft(container: NamespaceApi, text: str, what: str) -> None:
-    path = find("nft")
-    if not path:
-        raise FirewallError(f"{what}: no program nft")
-    done = run(container, [path, "-f", "-"], text)  # type: ignore[arg-type]  # steps in and out only
-    if done.status:
-        raise FirewallError(f"{what}: {done.complaint}")
+    finally:
+        nftables.close()

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pycni.kernel.namespace import Namespace
+    from pycni.kernel.api import NamespaceApi
     from pycni.kernel.netlink import Message, Reply
 
 SUBSYSTEM = 10 << 8
@@ -45,7 +45,7 @@ class NfTables:
 
     `known` is the generation for which somebody here remembers what the tables hold; commits of our own move it."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: NamespaceApi) -> None:
         self._namespace = namespace
         self._socket: NetlinkSocket | None = None
         self.known = -1

@@ -34,7 +34,7 @@ from pycni_plugins.dnsname.config import (
     split_id,
 )
 from pycni_plugins.dnsname.containerd import look_up
-from pycni_plugins.dnsname.redirect import ruleset
+from pycni_plugins.dnsname.redirect import matches
 
 HEX = "0123456789ab" + "c" * 52
 DEFAULT = Route(Prefix.parse("0.0.0.0/0"))
@@ -142,23 +142,15 @@ def test_the_result_names_our_resolver_and_keeps_the_rest() -> None:
     assert result(keys(), RESULT).dns == Dns(("127.0.0.11",))
 
 
-def test_rules() -> None:
-    def matches(kind: str, *servers: str) -> list[str]:
-        lines = ruleset(61053, kind, servers).splitlines()
-        assert lines[:3] == ["add table ip pynet_dns", "delete table ip pynet_dns", "add table ip pynet_dns"]
-        assert lines[4].endswith("meta mark 0x5044 return")
-        assert all(line.endswith("dport 53 dnat to 127.0.0.11:61053") for line in lines[5:])
-        assert [line.replace("tcp", "udp") for line in lines[6::2]] == lines[5::2]
-        return [line.partition(" output ")[2].partition(" udp")[0] for line in lines[5::2]]
+def test_which_questions_are_redirected() -> None:
+    def found(kind: str, *servers: str) -> list[str]:
+        return [("" if equal else "not ") + str(prefix) for prefix, equal in matches(kind, servers)]
 
-    ours = "ip daddr 127.0.0.11"
-    assert matches(NONE, "192.0.2.1") == [ours]
-    assert matches(ALL, "192.0.2.1") == [ours, "ip daddr != 127.0.0.0/8"]
-    assert matches(LISTED, "192.0.2.1", "fd00::1", "127.0.0.11", "192.0.2.2") == [
-        ours,
-        "ip daddr { 192.0.2.1, 192.0.2.2 }",
-    ]
-    assert matches(LISTED) == [ours]
+    ours = "127.0.0.11/32"
+    assert found(NONE, "192.0.2.1") == [ours]
+    assert found(ALL, "192.0.2.1") == [ours, "not 127.0.0.0/8"]
+    assert found(LISTED, "192.0.2.1", "fd00::1", "127.0.0.11", "192.0.2.2") == [ours, "192.0.2.1/32", "192.0.2.2/32"]
+    assert found(LISTED) == [ours]
 
 
 def _made(directory: Path) -> Path:
