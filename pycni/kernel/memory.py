@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pycni.kernel.api import NamespaceApi
-    from pycni.kernel.model import Link, Route
+    from pycni.kernel.model import Link, PortVlan, Route
     from pycni.spec.address import Address, Prefix
 
 _DEVICE_NUMBER = 4
@@ -117,7 +117,7 @@ class _State:
         device = self.devices.pop(index)
         self.routes.drop_device(index)
         for port in self.ports(index):
-            port.master = 0
+            port.set_master(0)
         self.refresh(device.master)
         peer, device.peer = device.peer, None
         if peer is not None:
@@ -204,7 +204,8 @@ class MemoryNamespace:
         device = self._state.add(host_name, "veth", self._kernel.random_mac())
         device.peer, peer.peer = peer, device
         device.mtu = peer.mtu = mtu or DEFAULT_MTU
-        device.master, device.group = master, group
+        device.set_master(master)
+        device.group = group
         self._state.refresh(master)
         self._set_up(device, True)
         return self._state.snapshot(device), container._state.snapshot(peer)
@@ -233,8 +234,7 @@ class MemoryNamespace:
         if mtu is not None:
             device.mtu, device.mtu_pinned = mtu, True
         if master is not None:
-            device.master = master
-            device.hairpin = device.isolated = False
+            device.set_master(master)
         device.name = device.name if name is None else name
         device.txqlen = device.txqlen if txqlen is None else txqlen
         device.group = device.group if group is None else group
@@ -249,6 +249,22 @@ class MemoryNamespace:
         device = self._device(index, "change bridge port")
         _refuse(f"change bridge port {device.name}", 0 if device.master else EOPNOTSUPP)
         device.hairpin, device.isolated = hairpin, isolated
+
+    def filters_vlans(self, index: int) -> bool | None:
+        device = self._device(index, "look up device")
+        return device.vlan_filtering if device.kind == "bridge" else None
+
+    def port_vlans(self, index: int) -> list[PortVlan]:
+        device = self._state.devices.get(index)
+        return [] if device is None else [device.vlans[vid] for vid in sorted(device.vlans)]
+
+    def add_port_vlans(self, index: int, vlans: Sequence[PortVlan]) -> None:
+        device = self._state.devices.get(index)
+        _refuse("", ENODEV if device is None else device.add_vlans(vlans))
+
+    def remove_port_vlans(self, index: int, vlans: Sequence[PortVlan]) -> None:
+        device = self._state.devices.get(index)
+        _refuse("", ENODEV if device is None else device.remove_vlans(vlans))
 
     def delete_link(self, index: int) -> None:
         if index in self._state.devices:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EINVAL, ENOENT
+from errno import EACCES, EINVAL, ENOENT, EOPNOTSUPP
 
-from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, IFF_UP, OPER_UP, InterfaceAddress, Link
+from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, IFF_UP, OPER_UP, InterfaceAddress, Link, PortVlan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 IFF_LOOPBACK = 0x8
 _IFF_BROADCAST_MULTICAST = 0x1002
@@ -20,6 +20,7 @@ _OPER_UNKNOWN = 0
 DEFAULT_MTU = 1500
 _LOOPBACK_MTU = 65536
 _QUEUE = 1000
+_VLAN_LIMIT = 4095
 
 _CONF_DEFAULTS = {
     "ipv4": {
@@ -61,8 +62,37 @@ class Device:
         self.peer: Device | None = None
         self.namespace = namespace
         self.vlan_filtering = False
+        self.vlans: dict[int, PortVlan] = {}
         self.addresses: list[InterfaceAddress] = []
         self.conf = {family: dict(values) for family, values in _CONF_DEFAULTS.items()}
+
+    def set_master(self, master: int) -> None:
+        """A port starts anew in each bridge, in VLAN 1 like every other."""
+        self.master = master
+        self.hairpin = self.isolated = False
+        self.vlans = {1: PortVlan(1, pvid=True, untagged=True)} if master else {}
+
+    def add_vlans(self, vlans: Sequence[PortVlan]) -> int:
+        """The errno of the kernel's refusal, 0 for none."""
+        if not self.master:
+            return EOPNOTSUPP
+        for each in vlans:
+            if not 0 < each.vid < _VLAN_LIMIT:
+                return EINVAL
+            if each.pvid:
+                self.vlans = {vid: other.replace(pvid=False) for vid, other in self.vlans.items()}
+            self.vlans[each.vid] = each
+        return 0
+
+    def remove_vlans(self, vlans: Sequence[PortVlan]) -> int:
+        """The errno of the kernel's refusal, 0 for none."""
+        if not self.master:
+            return EOPNOTSUPP
+        for each in vlans:
+            if each.vid not in self.vlans:
+                return ENOENT
+            del self.vlans[each.vid]
+        return 0
 
     @property
     def is_up(self) -> bool:

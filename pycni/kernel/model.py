@@ -41,6 +41,15 @@ class Link(Record):
         return bool(self.flags & IFF_UP)
 
 
+class PortVlan(Record):
+    """A VLAN that a bridge port is in, 1 to 4094.  `pvid`: frames that come in without a tag are of this one (of one
+    VLAN at most); `untagged`: frames of it go out without a tag."""
+
+    vid: int
+    pvid: bool = False
+    untagged: bool = False
+
+
 class InterfaceAddress(Record):
     """An address on a device; `scope` is rtnetlink's (0 global, 253 link, 254 host), `flags` are IFA_F_*."""
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pycni.kernel.api import NamespaceApi
-    from pycni.kernel.model import InterfaceAddress, Route
+    from pycni.kernel.model import InterfaceAddress, PortVlan, Route
     from pycni.kernel.netlink import Message, Reply
     from pycni.spec.address import Address, Prefix
 
@@ -173,6 +173,36 @@ class Namespace:
     def set_port(self, index: int, hairpin: bool, isolated: bool) -> None:
         """Sets flags of a bridge port; KernelError when the device is no port of a bridge."""
         self._request_device("change bridge port", index, _links.set_port(index, hairpin, isolated))
+
+    def filters_vlans(self, index: int) -> bool | None:
+        """Whether the bridge with this index filters VLANs; None when there is none or the kernel cannot."""
+        from pycni.kernel.port_vlans import parse_filtering
+
+        try:
+            return parse_filtering(self.rtnetlink().request(_links.get_link_by_index(index))[0][1])
+        except Refused as error:
+            raise _named(f"look up device {self._name(index)}", error) from None
+
+    def port_vlans(self, index: int) -> list[PortVlan]:
+        """The VLANs of a bridge port, by number; none when it is no port."""
+        from pycni.kernel.port_vlans import get_port_vlans, parse_port_vlans
+
+        replies = self._dump("list VLANs of bridge ports", get_port_vlans())
+        found = [parse_port_vlans(payload) for kind, payload in replies if kind == _links.RTM_NEWLINK]
+        return [vlan for port, vlans in found if port == index for vlan in vlans]
+
+    def add_port_vlans(self, index: int, vlans: Sequence[PortVlan]) -> None:
+        """Puts a bridge port into VLANs, in this order: a later entry of a number replaces an earlier one.  KernelError
+        with the bare text of its errno, for the caller to put into its own words."""
+        from pycni.kernel.port_vlans import add_port_vlans
+
+        self.rtnetlink().request(add_port_vlans(index, vlans))
+
+    def remove_port_vlans(self, index: int, vlans: Sequence[PortVlan]) -> None:
+        """Takes a bridge port out of VLANs; KernelError as of `add_port_vlans`, with ENOENT for one it is not in."""
+        from pycni.kernel.port_vlans import remove_port_vlans
+
+        self.rtnetlink().request(remove_port_vlans(index, vlans))
 
     def delete_link(self, index: int) -> None:
         """Deletes a device, and a veth's other end with it; one that is gone already is no failure."""
