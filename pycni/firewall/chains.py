@@ -34,6 +34,7 @@ TABLE_OF_KIND = {naming.MASQUERADE: NAT, naming.PORTMAP: NAT, naming.FIREWALL: F
 
 MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
 LOCALHOST = "127.0.0.1/32"
+LOCALHOST_6 = "::1/128"
 
 DNAT_ENTRY = f"-m addrtype --dst-type LOCAL -j {DNAT}"
 MASQ_ENTRY = f'-m comment --comment "CNI portfwd requiring masquerade" -j {MASQ}'
@@ -141,7 +142,7 @@ def port_rules(fact: Publish) -> list[str]:
     """The rules inside a container's port chain."""
     family = fact.target.family
     address = fact.target.address
-    rules = []
+    rules = [f"-d {LOCALHOST_6} -j RETURN"] if fact.proxied and family == 6 else []
     for mapping in fact.mappings:
         if not own_family(mapping, family):
             continue

@@ -37,7 +37,8 @@ class Publish(Record):
     """Host ports forwarded to one container address, `target`, given with its subnet's length (contract 4).
     `mappings` holds all of the container's mappings, those of the other family included: the reference lists them in
     its entry rules all the same.  Fields from `mark_bit` on matter to the iptables backend only, except `conditions`
-    (match words in the backend's own syntax)."""
+    (match words in the backend's own syntax), and `proxied`: a process of ours serves what the firewall does not
+    lead on, so packets to ::1, which cannot leave the host, are left to it."""
 
     target: Prefix
     mappings: tuple[Mapping, ...]
@@ -46,6 +47,7 @@ class Publish(Record):
     mark_bit: int = 13
     external_mark_chain: str = ""
     conditions: tuple[str, ...] = ()
+    proxied: bool = False
 
 
 class Admit(Record):

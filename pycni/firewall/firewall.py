@@ -204,6 +204,16 @@ class Firewall:
         with self._lock:
             return self._backend(backend).missing(owner, kind, tuple(facts))
 
+    def owners(self, container_id: str, kind: str) -> list[Owner]:
+        """The container's attachments that have facts of this kind on record."""
+        with self._lock:
+            return [entry.owner for entry in self._ledger.networks_of(container_id, kind)]
+
+    def strangers(self, kind: str, known: Iterable[str]) -> list[Entry]:
+        """What all containers but the known ones have on record."""
+        with self._lock:
+            return list(self._ledger.strangers(kind, known))
+
     def collect(self, network: str, kind: str, keep: AbstractSet[tuple[str, str]]) -> list[str]:
         """GC: remove everything of the network's attachments that are not in `keep`, (container id, interface) each;
         what was removed."""

@@ -29,7 +29,7 @@ from pycni.spec.jsontext import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 VERSION = 1
@@ -85,6 +85,7 @@ def encode_fact(fact: Fact) -> dict[str, Any]:
         "mark_bit": fact.mark_bit,
         "external_mark_chain": fact.external_mark_chain,
         "conditions": list(fact.conditions),
+        "proxied": fact.proxied,
     }
 
 
@@ -111,6 +112,7 @@ def decode_fact(data: dict[str, Any]) -> Fact:
         data["mark_bit"],
         data["external_mark_chain"],
         tuple(data["conditions"]),
+        data.get("proxied", False),
     )
 
 
@@ -265,6 +267,14 @@ class Ledger:
             for entry in self._in(f"{self.directory}/{network}/{name}", kind)
             if entry.owner.container_id == container_id
         ]
+
+    def strangers(self, kind: str, known: Iterable[str]) -> Iterator[Entry]:
+        """The entries of every container but the known ones, whose files are not even opened."""
+        skip = {h16(container_id) for container_id in known}
+        for network in _names(self.directory):
+            for container in _names(f"{self.directory}/{network}"):
+                if container not in skip:
+                    yield from self._in(f"{self.directory}/{network}/{container}", kind)
 
     def by_hash(self, attachment: str, kind: str) -> Entry | None:
         """The entry whose owner has this attachment hash (see `naming.attachment_hash`)."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TABLE = "pynet"
 
-MARKER = "p_version_1"
+MARKER = "p_version_2"
 """An empty chain that says which static part is loaded; a new one gets a new name."""
 
 MARK = 0x1000
@@ -55,7 +55,7 @@ set p_open_pairs { type ifname . ifname; }
 set p_closed_pairs { type ifname . ifname; }
 chain p_operator { }
 chain p_conditional { }
-chain p_version_1 { }
+chain p_version_2 { }
 chain p_dnat { }
 chain p_isolation { }
 chain p_prerouting { type nat hook prerouting priority -100; policy accept; }
@@ -66,6 +66,7 @@ chain p_forward { type filter hook forward priority -10; policy accept; }
 
 _RULES = f"""
 p_prerouting fib daddr type local jump p_dnat
+p_output ip6 daddr ::1 return
 p_output fib daddr type local jump p_dnat
 p_dnat jump p_conditional
 p_dnat dnat ip to ip daddr . meta l4proto . th dport map @p_ports_at4
