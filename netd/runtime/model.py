@@ -186,12 +186,14 @@ class SandboxState(Struct, rename="pascal"):
     """What the sandbox keeps of a started container, so that a new daemon knows it.
 
     `key` is the namespace's path ("" in host mode); `order` the networks in the order of default gateways;
-    `ifnames` maps networks to interfaces; `ports` what is really published, by container port ("80/tcp")."""
+    `ifnames` maps networks to interfaces; `random_macs` are the networks whose `mac_address` nobody asked for; `ports`
+    what is really published, by container port ("80/tcp")."""
 
     id: str = ""
     key: str = ""
     order: list[str] = field(default_factory=list)
     ifnames: dict[str, str] = field(default_factory=dict)
+    random_macs: list[str] = field(default_factory=list)
     ports: dict[str, list[PortBinding]] = field(default_factory=dict)
 
 

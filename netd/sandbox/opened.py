@@ -1,13 +1,14 @@
-"""What starting a container's process needs to know of its sandbox, and what publishing its ports does."""
+"""What starting a container's process needs to know of its sandbox, and what a sandbox asks of its neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from netd.ports.gateways import Endpoint as Shielded
+from netd.ports.gateways import Gateways
 from netd.runtime.model import Container, PortBinding
 from pycni.record import Record
-from pycni.spec.address import Address, Prefix
 
 
 class Opened(Record):
@@ -23,38 +24,19 @@ class Opened(Record):
     environment: tuple[str, ...] = ()
 
 
-class GatewayEndpoint(Record):
-    """The endpoint through which a container's published ports of one address family go: the one that is its default
-    gateway, or, without any, none.  `network` is the name of the CNI list (the owner of its rules), `address` the
-    container's with its subnet's length, `backend` the list's firewall ("" for automatic)."""
-
-    network: str
-    ifname: str
-    netns: str
-    address: Prefix
-    gateway: Address
-    backend: str = ""
-
-    @property
-    def family(self) -> int:
-        return self.address.family
-
-
 class Publisher(Protocol):
-    """What a sandbox asks of `netd.ports`; every method is for a container whose endpoints are attached."""
+    """The part of `netd.ports.publish.Ports` that is used here; see there."""
 
-    def publish(self, container: Container, gateways: Sequence[GatewayEndpoint]) -> Mapping[str, list[PortBinding]]:
-        """Everything that `container.host_config` wants published is; what was really bound, by "80/tcp"."""
-        ...
+    def publish(self, container: Container, gateways: Gateways) -> dict[str, list[PortBinding]]: ...
+    def unpublish(self, container: Container) -> None: ...
+    def move(self, container: Container, gateways: Gateways) -> dict[str, list[PortBinding]]: ...
+    def restore(self, container: Container, gateways: Gateways) -> list[str]: ...
+    def shield(self, container: Container, endpoints: Iterable[Shielded]) -> None: ...
 
-    def unpublish(self, container: Container) -> None:
-        """Nothing of the container is published."""
-        ...
 
-    def move(self, container: Container, gateways: Sequence[GatewayEndpoint]) -> Mapping[str, list[PortBinding]]:
-        """The same host ports lead to other endpoints; what is bound now."""
-        ...
+class Announcer(Protocol):
+    """The part of `netd.runtime.bus.Events` that is used here."""
 
-    def restore(self, container: Container, gateways: Sequence[GatewayEndpoint]) -> None:
-        """A new daemon holds the ports that `container.sandbox.ports` names."""
-        ...
+    def publish(
+        self, type_: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
+    ) -> object: ...

@@ -12,12 +12,13 @@ from pycni.spec.errors import CniError, NotAvailable, StoreError
 from pycni.spec.result import Dns, IpConfig, Result
 from pycni_plugins.host_local import config
 
-# Lives as long as the process: in the engine, the second call on a network finds its leases already read.
-_STORE = LeaseStore()
+# Lives as long as the process: in the engine, the second call on a network finds its leases already read.  Public for
+# whoever reads leases besides in the same process.
+STORE = LeaseStore()
 
 
 def _book(context: Context, data_dir: str) -> LeaseBook:
-    return LeaseBook(data_dir, context.config.name, _STORE)
+    return LeaseBook(data_dir, context.config.name, STORE)
 
 
 def _read_dns(path: str) -> Dns:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pycni.kernel.netlink import Message
 
 RTM_NEWROUTE = 24
+RTM_DELROUTE = 25
 RTM_GETROUTE = 26
 
 _RTA_DST = 1
@@ -76,6 +77,14 @@ def new_route(route: Route) -> Message:
     if metrics:
         parts.append(nested(_RTA_METRICS, metrics))
     return RTM_NEWROUTE, NLM_F_CREATE, b"".join(parts)
+
+
+def delete_route(route: Route) -> Message:
+    """Exactly this unicast route: of several to one destination the one with this gateway, device and priority, whoever
+    made it; ESRCH when it is absent."""
+    kind, _, body = new_route(route.replace(protocol=0, mtu=0, advmss=0))
+    assert kind == RTM_NEWROUTE
+    return RTM_DELROUTE, 0, body
 
 
 def get_routes(family: int, table: int | None) -> Message:
