@@ -59,20 +59,21 @@ class Allocator:
     """`bind` of the methods makes the claims true on the host, or raises PortInUse and leaves nothing.  Thread-safe:
     two threads never try the same port at once."""
 
-    def __init__(self, foreign: Callable[[Claim], str] = lambda _claim: "") -> None:
-        """`foreign` names who else, whom nobody claimed for here, has a host port; "" for nobody."""
+    def __init__(self, foreign: Callable[[Claim], str] = lambda _claim: "", spoken: Callable[[str], str] = str) -> None:
+        """`foreign` names who else, whom nobody claimed for here, has a host port; "" for nobody.  `spoken` is what
+        messages call a holder."""
         self._foreign = foreign
+        self._spoken = spoken
         self._taken: dict[tuple[str, int, int], dict[Address, str]] = {}
         self._last: dict[str, int] = {}
         self._lock = RLock()
 
-    def holder(self, claim: Claim) -> str:
-        """Who has something in the way of this claim, "" for nobody."""
+    def in_the_way(self, claim: Claim) -> str:
+        """Who has a claim that this one cannot be beside, as messages call them; "" for nobody."""
         with self._lock:
-            there = self._taken.get(_key(claim), {})
-            for address, holder in there.items():
+            for address, holder in self._taken.get(_key(claim), {}).items():
                 if address == claim.address or address.is_unspecified or claim.address.is_unspecified:
-                    return holder
+                    return self._spoken(holder)
             return self._foreign(claim)
 
     def fixed(
@@ -81,7 +82,7 @@ class Allocator:
         """This port on all of the addresses.  PortAllocated, PortInUse."""
         with self._lock:
             for address in addresses:
-                other = self.holder(Claim(protocol, address, port))
+                other = self.in_the_way(Claim(protocol, address, port))
                 if other:
                     raise PortAllocated(f"{_failed(address, str(port))}: port is already allocated by {other}")
             bind(port)
@@ -110,10 +111,12 @@ class Allocator:
         with self._lock:
             attempts = 0
             for port in _after(self._last.get(protocol, 0), ephemeral.ports):
-                if port in ephemeral.reserved or self._in_the_way(protocol, addresses, port):
+                if port in ephemeral.reserved:
+                    continue
+                problem = self._try(holder, protocol, addresses, port, bind)
+                if isinstance(problem, PortAllocated):
                     continue
                 self._last[protocol] = port
-                problem = self._try(holder, protocol, addresses, port, bind)
                 if problem is None:
                     return port
                 attempts += 1
@@ -134,9 +137,6 @@ class Allocator:
                 there.pop(claim.address, None)
                 if not there:
                     self._taken.pop(_key(claim), None)
-
-    def _in_the_way(self, protocol: str, addresses: Sequence[Address], port: int) -> bool:
-        return any(self.holder(Claim(protocol, address, port)) for address in addresses)
 
     def _try(
         self, holder: str, protocol: str, addresses: Sequence[Address], port: int, bind: Callable[[int], None]

@@ -31,6 +31,10 @@ class Gateways(Record):
     ipv6: Gateway | None = None
     host_address: Address | None = None
 
+    @property
+    def exist(self) -> bool:
+        return self.ipv4 is not None or self.ipv6 is not None
+
     def of(self, family: int) -> Gateway | None:
         """Of family 4 or 6."""
         return self.ipv4 if family == 4 else self.ipv6

@@ -47,13 +47,16 @@ class Held:
         self.socket = sock
 
     def open(self) -> None:
-        """From now on it takes what comes; OSError when somebody else began to listen meanwhile."""
+        """From now on it takes what comes; PortInUse when somebody else began to listen meanwhile."""
         if self.socket is None:
             return
         if self.claim.protocol == "udp":
             self.socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-        else:
+            return
+        try:
             self.socket.listen(BACKLOG)
+        except OSError as error:
+            raise _refused(self.claim, error) from None
 
     def shut(self) -> None:
         """Takes nothing any more, and still holds the port."""
@@ -81,10 +84,13 @@ def hold(claim: Claim) -> Held:
             return hold(claim)
         if error.errno in _NO_SUCH_PROTOCOL and claim.protocol == "sctp":
             return Held(claim, None)
-        holder = holders.program(claim.protocol, claim.address, claim.port)
-        who = f" by {holder}" if holder else ""
-        number = error.errno or 0
-        raise PortInUse(f"failed to bind host port {claim}: {errno_text(number)}{who}", number) from None
+        raise _refused(claim, error, holders.program(claim.protocol, claim.address, claim.port)) from None
+
+
+def _refused(claim: Claim, error: OSError, holder: str = "") -> PortInUse:
+    number = error.errno or 0
+    who = f" by {holder}" if holder else ""
+    return PortInUse(f"failed to bind host port {claim}: {errno_text(number)}{who}", number)
 
 
 def hold_all(claims: Iterable[Claim]) -> list[Held]:

@@ -18,8 +18,10 @@ _Value = TypeVar("_Value")
 
 
 class Request(Record):
-    """One binding to be made.  `host_ports` is empty for any, `host_address` None for the default."""
+    """One binding to be made, the `position`th asked for.  `host_ports` is empty for any, `host_address` None for the
+    default."""
 
+    position: int
     port: str
     number: int
     protocol: str
@@ -68,10 +70,10 @@ def _checked(text: str, what: str, parse: Callable[[str], _Value]) -> _Value:
 def requests(bindings: Wanted) -> list[Request]:
     """Fixed host ports first, then ranges, then those that may be any: what leaves a choice does not take what another
     binding has to have."""
+    flat = [(port, each) for port, bound in normalised(bindings).items() for each in bound]
     found = [
-        Request(port, *grammar.parse_port(port), _address(each.host_ip), grammar.parse_host_port(each.host_port))
-        for port, bound in normalised(bindings).items()
-        for each in bound
+        Request(index, port, *grammar.parse_port(port), _address(each.host_ip), grammar.parse_host_port(each.host_port))
+        for index, (port, each) in enumerate(flat)
     ]
     return sorted(found, key=lambda request: len(request.host_ports) or 1 << 16)
 
