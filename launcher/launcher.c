@@ -44,7 +44,7 @@ static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
 struct header { char magic[4]; uint8_t version, kind; uint16_t fds; uint32_t length, parts[3]; };
 struct buffer { char *data; size_t used, size; };
 struct process { char **arguments, **environment; const char *variables; size_t variables_size; };
-enum { HEADER = 12, CALL = 1, ANSWER = 2 };
+enum { HEADER = 12, VERSION = 2, CALL = 1, ANSWER = 2 };
 enum outcome { ANSWERED, NOT_RUN, LOST };
 
 /* --- system calls: the result, or a negative error number ------------------------------------------------------------ */
@@ -273,10 +273,7 @@ static long read_to_end(struct buffer *to)
 /* 1: as much as asked for; 0: the engine is gone and had taken the whole request; or an error. */
 static long receive(int fd, struct buffer *into, size_t length)
 {
-    struct pollfd wait = {fd, POLLIN, 0};
     while (into->used < length) {
-        /* in recv(2) we would be woken as well when the engine takes the request */
-        sys4(SYS_ppoll, &wait, 1, 0, 0);
         long got = sys(SYS_recvfrom, fd, L(into->data + into->used), L(into->size - into->used), 0, 0, 0);
         if (!got || (got < 0 && got != -EINTR))
             return got;
@@ -288,7 +285,7 @@ static long receive(int fd, struct buffer *into, size_t length)
 
 static int send_call(int engine, struct iovec *parts, size_t count, const int *fds, size_t descriptors)
 {
-    union { struct cmsghdr align; char space[CMSG_SPACE(2 * sizeof(int))]; } control;
+    union { struct cmsghdr align; char space[CMSG_SPACE(3 * sizeof(int))]; } control;
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = count, .msg_control = control.space,
                              .msg_controllen = CMSG_SPACE(descriptors * sizeof(int))};
     control.align.cmsg_level = SOL_SOCKET;
@@ -314,8 +311,8 @@ static int send_call(int engine, struct iovec *parts, size_t count, const int *f
     return 0;
 }
 
-/* A socket, and what goes along with a call: our network namespace and, when it can be opened, the container's.  The
- * number of descriptors; 0 when there is no way to call an engine. */
+/* A socket, and what goes along with a call: our root directory, our network namespace and, when it can be opened, the
+ * container's.  The number of descriptors; 0 when there is no way to call an engine. */
 static size_t prepare(int *engine, int *fds, const char *netns)
 {
     *engine = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -326,25 +323,26 @@ static size_t prepare(int *engine, int *fds, const char *netns)
     }
     if (*engine < 0)
         return 0;
-    fds[0] = (int)sys3(SYS_ioctl, *engine, SIOCGSKNS, 0); /* a tenth of what a path through /proc takes */
-    if (fds[0] < 0)
-        fds[0] = open_file("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (fds[0] < 0)
+    fds[0] = open_file("/", O_PATH | O_CLOEXEC);
+    fds[1] = (int)sys3(SYS_ioctl, *engine, SIOCGSKNS, 0); /* a tenth of what a path through /proc takes */
+    if (fds[1] < 0)
+        fds[1] = open_file("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (fds[0] < 0 || fds[1] < 0)
         return 0;
-    fds[1] = netns && *netns ? open_file(netns, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
-    return fds[1] < 0 ? 1 : 2;
+    fds[2] = netns && *netns ? open_file(netns, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+    return fds[2] < 0 ? 2 : 3;
 }
 
 /* Sends a call and leaves header and body of the answer in `answer`. */
 static enum outcome ask(const struct process *self, const char *name, const struct buffer *input, struct buffer *answer)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct header head = {{'P', 'Y', 'N', 'T'}, 1, CALL, 0, 0, {0}};
+    struct header head = {{'P', 'Y', 'N', 'T'}, VERSION, CALL, 0, 0, {0}};
     size_t sizes[] = {size_of(name), self->variables_size, input->used};
     struct iovec parts[] = {{&head, sizeof head}, {(void *)name, sizes[0]}, {(void *)self->variables, sizes[1]},
                             {input->data, sizes[2]}};
     size_t length = sizeof head.parts + sizes[0] + sizes[1] + sizes[2];
-    int engine, fds[2];
+    int engine, fds[3];
     if (length > REQUEST_LIMIT || !setting("socket", address.sun_path, sizeof address.sun_path))
         return NOT_RUN;
     size_t count = prepare(&engine, fds, variable(self, "CNI_NETNS"));
@@ -370,7 +368,7 @@ static enum outcome ask(const struct process *self, const char *name, const stru
     length = big_endian(got->length);
     if (length > ANSWER_LIMIT)
         return LOST;
-    if (got->kind != ANSWER || got->version != 1)
+    if (got->kind != ANSWER || got->version != VERSION)
         return NOT_RUN;
     while (answer->size < HEADER + length)
         if (grow(answer))

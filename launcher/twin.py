@@ -125,14 +125,14 @@ def ask(plugin: str, stdin: bytes) -> tuple[int, bytes, bytes] | str:
     engine = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         engine.connect(path)
-        descriptors = [posix.open("/proc/self/ns/net", posix.O_RDONLY)]
+        descriptors = [posix.open("/", posix.O_PATH), posix.open("/proc/self/ns/net", posix.O_RDONLY)]
     except OSError:
         return NOT_RUN
     try:
         descriptors.append(posix.open(environ.get(b"CNI_NETNS", b""), posix.O_NONBLOCK | posix.O_NOCTTY))
     except OSError:
-        descriptors = descriptors[:1]  # the plugin finds out why, and what it means for its command
-    call = b"PYNT\1\1" + len(descriptors).to_bytes(2, "big") + len(body).to_bytes(4, "big") + body
+        descriptors = descriptors[:2]  # the plugin finds out why, and what it means for its command
+    call = b"PYNT\2\1" + len(descriptors).to_bytes(2, "big") + len(body).to_bytes(4, "big") + body
     rights = b"".join([fd.to_bytes(4, sys.byteorder) for fd in descriptors])
     try:
         sent = engine.sendmsg([call], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)], _socket.MSG_NOSIGNAL)
@@ -155,7 +155,7 @@ def answer_from(engine: _socket.socket) -> tuple[int, bytes, bytes] | str:
     length = int.from_bytes(head[8:], "big")
     if length > ANSWER_LIMIT:
         return LOST
-    if head[4:6] != b"\1\2":
+    if head[4:6] != b"\2\2":
         return NOT_RUN
     body = receive(engine, length)
     if not body or length < 12 or 12 + sum([int.from_bytes(body[at : at + 4], "big") for at in (4, 8)]) != length:

@@ -206,17 +206,14 @@ def run(
         warnings += context.warnings
 
 
+_HANDLERS = {"ADD": "add", "CHECK": "check", "DEL": "delete", "GC": "gc", "STATUS": "status"}
+
+
 def _handler(plugin: Plugin, command: str) -> Callable[[Context], Result | None] | None:
-    handlers: dict[str, Callable[[Context], Result | None] | None] = {
-        "ADD": plugin.add,
-        "CHECK": plugin.check,
-        "DEL": plugin.delete,
-        "GC": plugin.gc,
-        "STATUS": plugin.status,
-    }
-    if command not in handlers:
+    if command not in _HANDLERS:
         raise InvalidEnvironment(f"unknown CNI_COMMAND: {command}")
-    return handlers[command]
+    handler: Callable[[Context], Result | None] | None = getattr(plugin, _HANDLERS[command])
+    return handler
 
 
 def _refuse_own_namespace(context: Context) -> None:
@@ -244,4 +241,4 @@ def error_text(error: CniError) -> str:
 
 
 def _lines(warnings: list[str]) -> bytes:
-    return "".join(line + "\n" for line in warnings).encode("utf-8", "surrogateescape")
+    return "\n".join([*warnings, ""]).encode("utf-8", "surrogateescape") if warnings else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _socket import socket
 from collections.abc import Callable
 
 from netd.engine import protocol
@@ -37,16 +38,19 @@ class Calls:
         self._load = load
         self._surroundings = Surroundings()
 
-    def serve(self, body: bytes, descriptors: tuple[int, ...], peer: Peer) -> bytes:
+    def serve(self, body: bytes, descriptors: tuple[int, ...], peer: Peer, connection: socket) -> bytes:
         """The frame to answer with.  ProtocolError when the body is malformed."""
         self._reaper.call_begins()
         call = protocol.decode_call(body)
-        if not descriptors:
-            raise ProtocolError("call without the caller's network namespace")
-        if not self._surroundings.shared_with(peer.pid) or depends_on_directory(call.environment, call.stdin):
+        if len(descriptors) < 2:
+            raise ProtocolError("call without the caller's root directory and network namespace")
+        root, netns, *container = descriptors
+        if not self._surroundings.shared_with(connection, peer.pid, root) or depends_on_directory(
+            call.environment, call.stdin
+        ):
             return self._decline(call)
         try:
-            entered = self._places.enter(descriptors[0])
+            entered = self._places.enter(netns)
         except OSError as error:  # out of descriptors; nothing was done, so the caller can do it
             self._log(f"keeping a caller's namespace: {error.strerror}")
             entered = None
@@ -56,15 +60,12 @@ class Calls:
         try:
             if new:  # an engine that died here may have left retired links
                 self._reaper.defer(place, empty_trash)
-            answer = self._execute(call, place, descriptors[1] if len(descriptors) > 1 else None)
+            answer = self._execute(call, place, container[0] if container else None)
         finally:
             self._places.leave(place)
             if place is not self._places.own:
                 self._reaper.look_again()
-        return protocol.frame(
-            protocol.ANSWER,
-            protocol.encode_answer(protocol.Answer(answer.status, answer.stdout, answer.stderr)),
-        )
+        return protocol.answer_frame(answer.status, answer.stdout, answer.stderr)
 
     def _decline(self, call: Call) -> bytes:
         self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), NOT_MINE)

@@ -25,10 +25,11 @@ REQUEST_SECONDS = 5
 
 ANSWER_SECONDS = 5
 
-_FIRST = 65536
+_FIRST = 16384
+"""Bytes; what nearly every request fits into."""
 _TIMEOUT = Struct("@ll")
 _CREDENTIALS = Struct("=iII")
-_DESCRIPTORS = (Struct("@"), Struct("@i"), Struct("@ii"))
+_DESCRIPTORS = (Struct("@"), Struct("@i"), Struct("@ii"), Struct("@iii"))
 # room for exactly as many descriptors as the protocol has: the kernel then reports (MSG_CTRUNC) any further one
 _CONTROL_HEADER = Struct("@Nii")
 _CONTROL_SIZE = _CONTROL_HEADER.size + _DESCRIPTORS[MAX_DESCRIPTORS].size

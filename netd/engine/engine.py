@@ -135,7 +135,7 @@ class Engine:
             if request is None:
                 return
             try:
-                answer = self._answer(request, peer)
+                answer = self._answer(request, peer, connection)
             finally:
                 for fd in request.descriptors:
                     os.close(fd)
@@ -144,12 +144,12 @@ class Engine:
             answer = protocol.frame(protocol.NOT_MINE)
         send(connection, answer)
 
-    def _answer(self, request: Request, peer: Peer) -> bytes:
+    def _answer(self, request: Request, peer: Peer, connection: socket) -> bytes:
         if request.header.version != protocol.VERSION:
             return protocol.frame(protocol.NOT_MINE)
         kind = request.header.kind
         if kind == protocol.CALL:
-            return self._calls.serve(request.body, request.descriptors, peer)
+            return self._calls.serve(request.body, request.descriptors, peer, connection)
         if kind == protocol.STATUS:
             return protocol.frame(kind, jsontext.dumps(self.status()).encode())
         if kind == protocol.SYNC:

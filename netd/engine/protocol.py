@@ -10,7 +10,7 @@ from struct import Struct
 from typing import NamedTuple
 
 MAGIC = b"PYNT"
-VERSION = 1
+VERSION = 2
 
 CALL = 1
 ANSWER = 2
@@ -24,11 +24,12 @@ call in-process instead of sending it."""
 
 MAX_ANSWER = 64 << 20
 
-MAX_DESCRIPTORS = 2
-"""The caller's network namespace and, when it could be opened, the container's."""
+MAX_DESCRIPTORS = 3
+"""The caller's root directory, its network namespace and, when it could be opened, the container's."""
 
 _HEADER = Struct("!4sBBHI")
 _PARTS = Struct("!III")
+_ANSWER = Struct("!4sBBHIIII")
 HEADER_SIZE = _HEADER.size
 
 
@@ -111,8 +112,14 @@ def decode_call(body: bytes) -> Call:
 
 def encode_answer(answer: Answer) -> bytes:
     """An answer's body."""
-    parts = _PARTS.pack(answer.status, len(answer.stdout), len(answer.stderr))
-    return b"".join((parts, answer.stdout, answer.stderr))
+    return answer_frame(*answer)[_HEADER.size :]
+
+
+def answer_frame(status: int, stdout: bytes, stderr: bytes) -> bytes:
+    """A whole frame with an answer."""
+    printed, warned = len(stdout), len(stderr)
+    head = _ANSWER.pack(MAGIC, VERSION, ANSWER, 0, _PARTS.size + printed + warned, status, printed, warned)
+    return b"".join((head, stdout, stderr))
 
 
 def decode_answer(body: bytes) -> Answer:

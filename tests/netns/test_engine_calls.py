@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import json
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -159,17 +160,41 @@ def test_callers_with_other_files_or_users_run_in_process(
     assert ("other", "DEL", "succeeded") not in counts(engine)
 
 
-def test_a_caller_in_another_root_is_not_ours(tmp_path: Path) -> None:
+_CALLER = """
+import os, socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+os.chroot(sys.argv[2])
+socket.send_fds(connection, [b"x"], [os.open("/", os.O_PATH)])
+connection.recv(1)
+"""
+
+
+@pytest.mark.parametrize("by_path", [False, True], ids=["pidfd", "as in kernels before 6.11"])
+def test_who_shares_our_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_path: bool) -> None:
+    if by_path:
+        monkeypatch.setattr("netd.engine.surroundings.pidfd_of", lambda _connection: None)
     surroundings = Surroundings()
-    script = "import os, sys; os.chroot(sys.argv[1]); print(flush=True); sys.stdin.read()"
-    for root, shared in (("/", True), (str(tmp_path), False)):
-        command = [PLAIN, "-c", script, root]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == b"\n"
-            assert surroundings.shared_with(child.pid) is shared
-    assert not surroundings.shared_with(child.pid), "it is gone"
-    assert not surroundings.shared_with(0), "it is in a pid namespace out of sight"
+    mount = ["/usr/bin/unshare", "--mount", "--propagation=unchanged"]
+    user = ["/usr/bin/unshare", "--user", "--map-root-user"]
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "sock"))
+    listener.listen()
+    listener.settimeout(20)
+    for prefix, root, shared in (([], "/", True), ([], str(tmp_path), False), (mount, "/", False), (user, "/", False)):
+        child = subprocess.Popen([*prefix, PLAIN, "-c", _CALLER, str(tmp_path / "sock"), root])
+        connection, _address = listener.accept()
+        _data, (fd,), _flags, _from = socket.recv_fds(connection, 1, 1)
+        plain = _socket.socket(fileno=os.dup(connection.fileno()))
+        assert surroundings.shared_with(plain, child.pid, fd) is shared, (prefix, root)
+        assert not by_path or not surroundings.shared_with(plain, 0, fd), "in a pid namespace out of sight"
+        connection.sendall(b"x")
+        assert child.wait(20) == 0
+        assert not surroundings.shared_with(plain, child.pid, fd), "it is gone"
+        for each in (connection, plain):
+            each.close()
+        os.close(fd)
+    listener.close()
 
 
 @pytest.mark.parametrize("variable", [{"CNI_NETNS": "netns-0"}, {"CNI_PATH": "/opt/cni/bin:bin"}])
@@ -298,7 +323,7 @@ def talk(engine: EngineProcess, data: bytes, descriptors: int = 0) -> None:
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.settimeout(20)
     connection.connect(engine.socket)
-    fds = [os.open("/proc/self/ns/net", os.O_RDONLY) for _ in range(descriptors)]
+    fds = [os.open("/proc/self/ns/net" if number else "/", os.O_RDONLY) for number in range(descriptors)]
     rights = b"".join(fd.to_bytes(4, "little") for fd in fds)
     try:
         connection.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else [])
@@ -319,7 +344,7 @@ def test_no_descriptor_is_lost_over_a_thousand_calls(quick: Path, engine: Engine
     before = engine.descriptors()
     body = protocol.encode_call(protocol.Call("probe", {**DEL, "CNI_NETNS": home.path}, CONFIG))
     for number in range(PROBES_TOTAL):
-        talk(engine, protocol.frame(protocol.CALL, body, number % 3), number % 5)
+        talk(engine, protocol.frame(protocol.CALL, body, number % 4), number % 5)
     settle(engine)
     assert_descriptors(engine, before)
     assert_idle(engine)
@@ -331,7 +356,7 @@ def test_no_descriptor_is_lost_over_a_thousand_calls(quick: Path, engine: Engine
         st.binary(max_size=200),
         st.builds(
             lambda kind, body, fds, cut: protocol.frame(kind, body, fds)[cut:],
-            st.integers(0, 255), st.binary(max_size=100), st.integers(0, 2), st.integers(0, 3),
+            st.integers(0, 255), st.binary(max_size=100), st.integers(0, 3), st.integers(0, 3),
         ),
     ),
     st.integers(0, 4),

@@ -39,7 +39,7 @@ def pass_on(sender: _socket.socket, data: bytes, count: int) -> None:
         os.close(fd)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_a_request_arrives_with_its_descriptors(pair: Pair, count: int) -> None:
     ours, theirs = pair
     pass_on(theirs, protocol.frame(protocol.CALL, b"body", count), count)
@@ -95,7 +95,7 @@ def test_a_request_that_does_not_come_in_time(pair: Pair, kept: int) -> None:
     assert open_descriptors() == before
 
 
-@pytest.mark.parametrize(("announced", "sent"), [(1, 0), (0, 1), (2, 1), (2, 3), (2, 40)])
+@pytest.mark.parametrize(("announced", "sent"), [(1, 0), (0, 1), (2, 1), (3, 2), (3, 4), (3, 40)])
 def test_descriptors_other_than_announced(pair: Pair, announced: int, sent: int) -> None:
     before = open_descriptors()
     pass_on(pair[1], protocol.frame(protocol.CALL, b"", announced), sent)

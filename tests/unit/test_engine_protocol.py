@@ -67,7 +67,7 @@ def test_bytes_that_are_no_text_survive() -> None:
     "header",
     [
         b"HTTP/1.1 200",
-        b"PYNT\1\1\0\3\0\0\0\0",
+        b"PYNT\1\1\0\4\0\0\0\0",
         b"PYNT\1\1\0\0\1\0\0\1",
         b"PYNT\1\2\0\0\4\0\0\1",
         b"PYNT\1\1\0\0\0\0\0",

@@ -237,7 +237,7 @@ def test_the_engine_s_answer_is_the_plugin_s(launchers: Path, engine: Any) -> No
     sent = protocol.decode_call(taken[0].body)
     sent.environment.pop("LC_CTYPE", None)
     assert sent == protocol.Call("bridge", environment, b"{}" * 200_000)
-    assert len(taken[0].descriptors) == 1, "a namespace that does not exist cannot be sent"
+    assert len(taken[0].descriptors) == 2, "a namespace that does not exist cannot be sent"
 
 
 def test_the_namespaces_are_sent(launchers: Path, engine: Any) -> None:
@@ -253,12 +253,12 @@ def test_the_namespaces_are_sent(launchers: Path, engine: Any) -> None:
 
     engine(talk)
     call(launchers / "bridge", {**ADD, "CNI_NETNS": "/proc/self/ns/uts"})
-    here = [os.stat("/proc/self/ns/net"), os.stat("/proc/self/ns/uts")]
+    here = [os.stat("/"), os.stat("/proc/self/ns/net"), os.stat("/proc/self/ns/uts")]
     assert [(each.st_dev, each.st_ino) for each in seen] == [(each.st_dev, each.st_ino) for each in here]
 
 
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
-@pytest.mark.parametrize("reply", [protocol.frame(protocol.NOT_MINE), b"PYNT\2\2\0\0\0\0\0\0"])
+@pytest.mark.parametrize("reply", [protocol.frame(protocol.NOT_MINE), b"PYNT\1\2\0\0\0\0\0\0"])
 def test_not_mine_runs_in_process(launchers: Path, engine: Any, command: str, reply: bytes) -> None:
     engine(answering(reply))
     assert told(call(launchers / "bridge", {**ADD, "CNI_COMMAND": command}, b"conf"))["stdin"] == "conf"
@@ -284,7 +284,7 @@ def test_a_call_still_in_the_queue_of_a_dying_engine_runs_in_process(launchers: 
     assert json.loads(stdout)["name"] == "bridge"
 
 
-HALVES = [b"", b"PY", b"PYNT\1\2\0\0\0\0\0\xff" + bytes(30), b"HTTP/1.1 400 Bad Request\r\n", answer(0, b"x", b"")[:-1]]
+HALVES = [b"", b"PY", b"PYNT\2\2\0\0\0\0\0\xff" + bytes(30), b"HTTP/1.1 400 Bad Request\r\n", answer(0, b"x", b"")[:-1]]
 
 
 @pytest.mark.parametrize("half", HALVES)
