@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from netd.networks import directory
 from netd.networks.errors import InvalidRequest, NetworkError, NotFound
 from netd.networks.places import Places
-from netd.networks.ports import PublishedPort
 from netd.networks.usage import attachments
+from netd.ports.grammar import PublishedPort
 from pycni.cache import Attachment, ResultCache
 from pycni.invoke import Invoker
 from pycni.kernel.namespace import Namespace
