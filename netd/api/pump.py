@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 
+from netd.api.detach import Detector
 from netd.api.wire import Wire
 from netd.runtime.streams import CHUNK, Stream
 
@@ -18,23 +19,20 @@ def frame(stream: int, data: bytes) -> bytes:
     return _FRAME.pack(stream, len(data)) + data
 
 
-async def pump(stream: Stream, connection: socket.socket, wire: Wire, early: bytes) -> None:
-    """Until the process has ended and all of its output is sent, or the client is gone.  `early` is input that came
-    behind the client's request."""
+async def pump(stream: Stream, connection: socket.socket, wire: Wire, early: bytes, keys: bytes) -> None:
+    """Until the process has ended and all of its output is sent, the client has typed the detach `keys` at a terminal,
+    or is gone.  `early` is input that came behind the client's request."""
     output = asyncio.ensure_future(_output(stream, connection, wire))
-    both = [output]
-    if stream.stdin:
-        both.append(asyncio.ensure_future(_input(stream, connection, wire, early)))
-    watched = asyncio.ensure_future(_lost(wire, read=not stream.stdin))
+    gone = asyncio.ensure_future(_input(stream, connection, wire, early, keys) if stream.stdin else _ignore(wire))
     try:
-        # input may end long before output does, and a client that only listens may leave at any time
-        await asyncio.wait([output, watched], return_when=asyncio.FIRST_COMPLETED)
+        # the end of input is not the end of output, so `gone` is more than that
+        await asyncio.wait([output, gone], return_when=asyncio.FIRST_COMPLETED)
         if output.done():
             output.result()
     finally:
-        for task in (*both, watched):
-            task.cancel()
-        await asyncio.gather(*both, watched, return_exceptions=True)
+        output.cancel()
+        gone.cancel()
+        await asyncio.gather(output, gone, return_exceptions=True)
 
 
 async def _output(stream: Stream, connection: socket.socket, wire: Wire) -> None:
@@ -51,27 +49,37 @@ async def _output(stream: Stream, connection: socket.socket, wire: Wire) -> None
         await wire.write(data if stream.tty else frame(number, data))
 
 
-async def _input(stream: Stream, connection: socket.socket, wire: Wire, early: bytes) -> None:
-    """From the client to the process; the client's end of sending is the process's end of input."""
+async def _input(stream: Stream, connection: socket.socket, wire: Wire, early: bytes, keys: bytes) -> None:
+    """From the client to the process; the client's end of sending is the process's end of input.  Returns when the
+    client has detached itself or is gone."""
+    detector = Detector(keys) if stream.tty else None
     data = early or await wire.read()
     try:
         while data:
-            view = memoryview(data)
-            while view:
-                try:
-                    view = view[stream.send(bytes(view[:CHUNK])) :]
-                except BlockingIOError:
-                    await writable(connection)
+            detached = False
+            if detector:
+                data, detached = detector.feed(data)
+            await _send(stream, connection, data)
+            if detached:
+                return
             data = await wire.read()
         stream.end_input()
     except BrokenPipeError:
-        return  # the process is gone; its last output is on its way
+        pass  # the process is gone; its last output is on its way
+    await wire.closed
 
 
-async def _lost(wire: Wire, read: bool) -> None:
-    """Returns when the client is gone for good.  A half close is the end of input only, of which a client that gives
-    none cannot tell; then its silence is taken for interest."""
-    while read and await wire.read():
+async def _send(stream: Stream, connection: socket.socket, data: bytes) -> None:
+    while data:
+        try:
+            data = data[stream.send(data[:CHUNK]) :]
+        except BlockingIOError:
+            await writable(connection)
+
+
+async def _ignore(wire: Wire) -> None:
+    """A client that only listens half closes at once, or never; what it sends all the same is nobody's."""
+    while await wire.read():
         pass
     await wire.closed
 
