@@ -1,0 +1,87 @@
+"""runc: what is asked of it beside what conmon does."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+from collections.abc import Callable
+
+from netd.failure import Failure
+from netd.runtime.conmon import program, runc_root
+from netd.runtime.places import RuntimePlaces
+
+_START_TIMEOUT = 30.0
+
+
+class Runc:
+    """Commands on containers by id."""
+
+    def __init__(self, places: RuntimePlaces) -> None:
+        self._places = places
+        self._root = runc_root(places)
+
+    def release(self, container_id: str, process: int) -> None:
+        """Lets a created container's process (`process` is a pidfd of it) execute its program; the second time without
+        effect.  Failure when the process ends before.
+
+        `runc start` opens a fifo, reads from it, and removes it, and for that starts a Go program for 8 ms; the fifo is
+        runc's way of waiting since 2016."""
+        path = f"{self._root}/{container_id}/exec.fifo"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            # not select(2): a daemon with many containers has descriptors beyond its 1024
+            poller = select.poll()
+            poller.register(fd, select.POLLIN)
+            poller.register(process, select.POLLIN)
+            ready = [ready for ready, _ in poller.poll(_START_TIMEOUT * 1000)]
+            if fd not in ready or not os.read(fd, 1):
+                raise Failure(f"container {container_id} ended before it was started")
+        finally:
+            os.close(fd)
+        os.unlink(path)
+
+    def pause(self, container_id: str) -> None:
+        self._run("pause", container_id)
+
+    def resume(self, container_id: str) -> None:
+        self._run("resume", container_id)
+
+    def delete(self, container_id: str) -> None:
+        """Kills what is left and removes runc's state and control groups; without effect when there are none."""
+        self.begin_delete(container_id)()
+
+    def begin_delete(self, container_id: str) -> Callable[[], None]:
+        """The same, under way; the result waits for it, and raises its failure."""
+        if not os.path.exists(f"{self._root}/{container_id}"):
+            return lambda: None
+        return self._begin("delete", "--force", container_id)
+
+    def known(self) -> list[str]:
+        """Ids of all containers that runc keeps a state of."""
+        try:
+            return os.listdir(self._root)
+        except FileNotFoundError:
+            return []
+
+    def _run(self, *words: str) -> None:
+        self._begin(*words)()
+
+    def _begin(self, *words: str) -> Callable[[], None]:
+        started = subprocess.Popen(
+            [program(self._places.runc), "--root", self._root, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+        def finish() -> None:
+            _, said = started.communicate()
+            if started.returncode:
+                raise Failure(f"runc {' '.join(words)}: {said.strip() or f'exit status {started.returncode}'}")
+
+        return finish
