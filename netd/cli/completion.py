@@ -1,150 +1,212 @@
-"""Completion for bash and zsh, made from the argument parser so that it cannot fall behind it."""
+"""Completion for bash and zsh, made from the commands' tables so that it cannot fall behind them."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from netd.cli.commands import ALIASES, GROUPS, PATHS, command, names, verbs
+from netd.cli.flags import LIST, SWITCH, Command, Flag
 
-from netd.cli.context import Context
-from pycni.record import Record
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-_PATH_FLAGS = ("--netconf-dir", "--run-dir", "--cache-dir", "--lease-dir", "--cni-path", "--dest", "--unit-dir")
-_VALUES = {
-    "--isolation": ("same-bridge", "isolated", "open"),
-    "--firewall": ("auto", "iptables", "nftables"),
-    "--driver": ("bridge",),
-    "-d": ("bridge",),
+    from netd.cli.context import Context
+    from netd.cli.flags import Arguments
+
+_LISTS = {
+    "network": "pynet ls --format '{{.Name}}' 2>/dev/null",
+    "container": "pynet ps -a --format '{{.Names}}' 2>/dev/null",
+    "image": "pynet image ls --format '{{.Repository}}:{{.Tag}}' 2>/dev/null",
 }
+"""What prints the names that can be completed; silent and empty where pynetd does not run."""
 
 
-class Word(Record):
-    """What can follow a command: its flags, those of them that take a value, and its positional arguments' choices;
-    `networks` when they are network names."""
-
-    flags: tuple[str, ...]
-    valued: tuple[str, ...]
-    choices: tuple[str, ...]
-    networks: bool
-    summary: str
-
-
-def completion(context: Context, arguments: argparse.Namespace) -> int:
+def completion(context: Context, arguments: Arguments) -> int:
     """Prints the script for one shell."""
-    from netd.cli.arguments import build_parser
-
-    words = commands(build_parser())
-    context.out.write(bash(words) if arguments.shell == "bash" else zsh(words))
+    found = commands()
+    context.out.write(bash(found) if arguments.shell == "bash" else zsh(found))
     return 0
 
 
-def commands(parser: argparse.ArgumentParser) -> dict[str, Word]:
+def commands() -> dict[str, Command]:
     """Every command with what can follow it; aliases are left out."""
-    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    summaries = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}
-    return {name: _word(child, summaries[name]) for name, child in subparsers.choices.items() if name in summaries}
+    return {name: command(name) for name in names() if name not in ALIASES}
 
 
-def _word(parser: argparse.ArgumentParser, summary: str) -> Word:
-    flags: list[str] = []
-    valued: list[str] = []
-    choices: list[str] = []
-    networks = False
-    for action in parser._actions:
-        flags.extend(action.option_strings)
-        if action.option_strings:
-            valued.extend(action.option_strings if action.nargs is None else ())
-        else:
-            choices.extend(str(item) for item in action.choices or ())
-            networks = networks or action.dest in ("network", "networks")
-    return Word(tuple(flags), tuple(valued), tuple(choices), networks, summary)
+def spellings(chosen: Command) -> tuple[str, ...]:
+    """The flags that a shell offers."""
+    shown = (flag for flag in (*chosen.flags, *PATHS) if flag.help or flag.metavar or flag in PATHS)
+    return ("--help", *(name for flag in shown for name in flag.names))
 
 
-_LIST_NAMES = "pynet ls --format '{{.Name}}' 2>/dev/null"
+def _valued(chosen: Command) -> list[Flag]:
+    return [flag for flag in (*chosen.flags, *PATHS) if flag.kind != SWITCH]
 
 
-def bash(words: Mapping[str, Word]) -> str:
+def _first_words(found: Mapping[str, Command]) -> list[str]:
+    return list(dict.fromkeys(name.partition(" ")[0] for name in found))
+
+
+# --- bash
+
+
+def bash(found: Mapping[str, Command]) -> str:
     """For `source <(pynet completion bash)`."""
-    cases = "".join(_bash_case(name, word) for name, word in words.items())
-    values = "".join(f"        {flag}) options='{' '.join(texts)}' ;;\n" for flag, texts in _VALUES.items())
-    valued = sorted({flag for word in words.values() for flag in word.valued} - set(_PATH_FLAGS) - set(_VALUES))
+    cases = "".join(_bash_case(name, chosen) for name, chosen in found.items())
+    two = "|".join(_two_words(found))
     return f"""\
 # bash completion for pynet; made by `pynet completion bash`
 _pynet() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} options=
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} options= command=
     COMPREPLY=()
-    case $previous in
-        {"|".join(_PATH_FLAGS)}) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
-{values}        {"|".join(valued)}) return ;;
-    esac
-    if [[ -z $options ]]; then
-        if (( COMP_CWORD == 1 )); then
-            options='{" ".join(words)} --help --version'
-        else
-            case ${{COMP_WORDS[1]}} in
-{cases}            esac
-        fi
+    _pynet_names() {{
+        case $1 in
+{"".join(f"            {kind}) {program} ;;{chr(10)}" for kind, program in _LISTS.items())}        esac
+    }}
+    if (( COMP_CWORD == 1 )); then
+        options='{" ".join(_first_words(found))} --help --version'
+    elif (( COMP_CWORD == 2 )) && [[ ' {" ".join(GROUPS)} ' == *" ${{COMP_WORDS[1]}} "* ]]; then
+        case ${{COMP_WORDS[1]}} in
+{"".join(f"            {group}) options='{' '.join(verbs(group))}' ;;{chr(10)}" for group in GROUPS)}        esac
+    else
+        command=${{COMP_WORDS[1]}}
+        case "$command ${{COMP_WORDS[2]}}" in
+            {two}) (( COMP_CWORD > 2 )) && command="$command ${{COMP_WORDS[2]}}" ;;
+        esac
+        case $command in
+{cases}        esac
     fi
+    # a colon is part of an image's name, and a word of its own to bash
+    [[ $current == :* ]] && current=${{current#:}}
     COMPREPLY=($(compgen -W "$options" -- "$current"))
 }}
 complete -F _pynet pynet
 """
 
 
-def _bash_case(name: str, word: Word) -> str:
-    rest = f"$({_LIST_NAMES})" if word.networks else " ".join(word.choices)
-    flags = f"options='{' '.join(word.flags)}'"
+def _two_words(found: Mapping[str, Command]) -> list[str]:
+    return [f"'{name}'" for name in found if " " in name]
+
+
+def _bash_case(name: str, chosen: Command) -> str:
+    flags = "".join(f"                    {_bash_flag(flag)}" for flag in _valued(chosen))
+    rest = _bash_rest(name, chosen)
     return f"""\
-                {name}) if [[ $current == -* ]]; then {flags}; else options="{rest}"; fi ;;
+            '{name}')
+                case $previous in
+{flags}                esac
+                if [[ $current == -* ]]; then options='{" ".join(spellings(chosen))}'; else {rest}; fi ;;
 """
 
 
-def zsh(words: Mapping[str, Word]) -> str:
+def _bash_flag(flag: Flag) -> str:
+    pattern = "|".join(flag.names)
+    if flag.choices:
+        return f"{pattern}) COMPREPLY=($(compgen -W '{' '.join(flag.choices)}' -- \"$current\")); return ;;\n"
+    if flag.completes in ("dir", "file"):
+        kind = "-d" if flag.completes == "dir" and flag.kind != LIST else "-f"
+        return f'{pattern}) compopt -o filenames; COMPREPLY=($(compgen {kind} -- "$current")); return ;;\n'
+    if flag.completes:
+        words = f"$(_pynet_names {flag.completes})"
+        return f'{pattern}) COMPREPLY=($(compgen -W "{words}" -- "$current")); return ;;\n'
+    return f"{pattern}) return ;;\n"
+
+
+def _bash_rest(name: str, chosen: Command) -> str:
+    words = [choice for argument in chosen.arguments for choice in argument.choices]
+    words += [f"$(_pynet_names {kind})" for kind in _kinds(chosen)]
+    if any(argument.completes == "file" for argument in chosen.arguments):
+        return 'compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return'
+    # `pynet port` is a command, and has some
+    return f'options="{" ".join([*words, *(verbs(name) if " " not in name else ())])}"'
+
+
+def _kinds(chosen: Command) -> Sequence[str]:
+    """Which names its arguments take."""
+    kinds = (argument.completes for argument in chosen.arguments)
+    return tuple(dict.fromkeys(kind for kind in kinds if kind in _LISTS))
+
+
+# --- zsh
+
+
+def zsh(found: Mapping[str, Command]) -> str:
     """For `source <(pynet completion zsh)`, or a file `_pynet` in fpath."""
-    described = "".join(f"            '{name}:{_quoted(word.summary)}'\n" for name, word in words.items())
-    cases = "".join(_zsh_case(name, word) for name, word in words.items())
+    cases = "".join(_zsh_case(name, chosen) for name, chosen in found.items())
+    groups = "".join(_zsh_group(group) for group in GROUPS)
     return f"""\
 #compdef pynet
 # zsh completion for pynet; made by `pynet completion zsh`
+_pynet_names() {{
+    local -a names
+    case $1 in
+{"".join(f'        {kind}) names=(${{(f)"$({program})"}}) ;;{chr(10)}' for kind, program in _LISTS.items())}    esac
+    compadd -a names
+}}
 _pynet() {{
-    local -a commands names
+    local -a commands
+    local command=${{words[2]}}
     if (( CURRENT == 2 )); then
         commands=(
-{described}        )
+{"".join(_zsh_described(name, found) for name in _first_words(found))}        )
         _describe command commands
         return
     fi
-    case ${{words[2]}} in
+    if (( CURRENT == 3 )); then
+        case $command in
+{groups}        esac
+    fi
+    case "$command ${{words[3]}}" in
+        {"|".join(_two_words(found))}) (( CURRENT > 3 )) && command="$command ${{words[3]}}" ;;
+    esac
+    case $command in
 {cases}    esac
 }}
 compdef _pynet pynet
 """
 
 
-def _zsh_case(name: str, word: Word) -> str:
-    rest = ""
-    if word.networks:
-        rest = f" && names=($({_LIST_NAMES})) && compadd -a names"
-    elif word.choices:
-        rest = f" && compadd {' '.join(word.choices)}"
-    values = "".join(_zsh_value(flag) for flag in word.valued if flag in (*_PATH_FLAGS, *_VALUES))
-    free = [flag for flag in word.valued if flag not in (*_PATH_FLAGS, *_VALUES)]
-    silent = f"                {'|'.join(free)}) ;;\n" if free else ""
-    plain = f"[[ $PREFIX != -* ]]{rest}" if rest else "[[ $PREFIX != -* ]]"
+def _zsh_described(name: str, found: Mapping[str, Command]) -> str:
+    summary = GROUPS[name] if name in GROUPS else found[name].summary
+    return f"            '{name}:{_quoted(summary)}'\n"
+
+
+def _zsh_group(group: str) -> str:
+    lines = "".join(
+        f"                '{verb}:{_quoted(command(f'{group} {verb}').summary)}'\n" for verb in verbs(group)
+    )
     return f"""\
-        {name})
+            {group})
+                commands=(
+{lines}                )
+                _describe command commands
+                return ;;
+"""
+
+
+def _zsh_case(name: str, chosen: Command) -> str:
+    values = "".join(f"                {_zsh_flag(flag)}" for flag in _valued(chosen))
+    words = [choice for argument in chosen.arguments for choice in argument.choices]
+    words += verbs(name) if " " not in name else ()
+    actions = [f"compadd {' '.join(words)}"] if words else []
+    actions += [f"_pynet_names {kind}" for kind in _kinds(chosen)]
+    if any(argument.completes == "file" for argument in chosen.arguments):
+        actions.append("_files")
+    rest = f"{{ {'; '.join(actions)}; }}" if actions else "return"
+    return f"""\
+        '{name}')
             case ${{words[CURRENT-1]}} in
-{values}{silent}                *) {{ {plain}; }} || compadd -- {_joined(word.flags)} ;;
+{values}                *) if [[ $PREFIX == -* ]]; then compadd -- {" ".join(spellings(chosen))}; else {rest}; fi ;;
             esac ;;
 """
 
 
-def _zsh_value(flag: str) -> str:
-    action = "_files -/" if flag in _PATH_FLAGS else f"compadd {_joined(_VALUES[flag])}"
-    return f"                {flag}) {action} ;;\n"
-
-
-def _joined(words: Sequence[str]) -> str:
-    return " ".join(words)
+def _zsh_flag(flag: Flag) -> str:
+    pattern = "|".join(flag.names)
+    if flag.choices:
+        return f"{pattern}) compadd {' '.join(flag.choices)} ;;\n"
+    if flag.completes in ("dir", "file"):
+        return f"{pattern}) _files{' -/' if flag.completes == 'dir' and flag.kind != LIST else ''} ;;\n"
+    return f"{pattern}) _pynet_names {flag.completes} ;;\n" if flag.completes else f"{pattern}) ;;\n"
 
 
 def _quoted(text: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from datetime import UTC, datetime
 
 from netd.cli import output, show, view
 from netd.cli.context import Context
+from netd.cli.flags import Arguments
 from netd.networks import directory, manage
 from netd.networks.conflist import read
 from netd.networks.request import parse_request
 
 
-def create(context: Context, arguments: argparse.Namespace) -> int:
+def create(context: Context, arguments: Arguments) -> int:
     """Prints the network's id, as docker does; with --json what `inspect` prints, with --dry-run the list."""
     request = parse_request(
         arguments.name,

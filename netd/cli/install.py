@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 from typing import Any
 
 from netd.cli import launcher, output, plugin_files, units
 from netd.cli.context import Context
+from netd.cli.flags import Arguments
 from netd.cli.plugin_files import Change
 from netd.networks.errors import InvalidRequest
 from pycni_plugins import NAMES
 
 
-def install(context: Context, arguments: argparse.Namespace) -> int:
+def install(context: Context, arguments: Arguments) -> int:
     """Places the plugins, writes the units where systemd runs, and says how to start the daemon where it does not."""
     names = _names(arguments.plugins)
     run_dir = os.path.abspath(context.places.run_dir)
@@ -47,7 +47,7 @@ def install(context: Context, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def uninstall(context: Context, arguments: argparse.Namespace) -> int:
+def uninstall(context: Context, arguments: Arguments) -> int:
     """Puts back what `install` replaced, and removes the rest of it."""
     dest = os.path.abspath(arguments.dest)
     with_units = units.is_running() if arguments.systemd is None else arguments.systemd

@@ -1,47 +1,30 @@
-"""`pynet`: parse, run one command, turn errors into one line and an exit status."""
+"""`pynet`: find the command, read its flags, run it, turn errors into one line and an exit status."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
-from typing import TYPE_CHECKING, TextIO
 
-from netd.cli.arguments import USAGE_ERROR, build_parser
+from netd.cli.commands import GROUPS, PATHS, command, find
+from netd.cli.flags import HelpAsked, UsageError, parse
 from pycni.spec.errors import CniError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TextIO
 
     from netd.cli.context import Context
+    from netd.cli.flags import Arguments, Command
     from netd.networks.manage import Host
-    from netd.networks.places import Places
 
+USAGE_ERROR = 2
 FAILED = 1
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """128 and the signal's number, as a shell reports both."""
 
-Command = Callable[["Context", "argparse.Namespace"], int]
-
-_COMMANDS = {
-    "create": ("create", "create"),
-    "ls": ("show", "ls"),
-    "list": ("show", "ls"),
-    "inspect": ("show", "inspect"),
-    "rm": ("remove", "rm"),
-    "remove": ("remove", "rm"),
-    "prune": ("remove", "prune"),
-    "connect": ("connect", "connect"),
-    "disconnect": ("connect", "disconnect"),
-    "install": ("install", "install"),
-    "uninstall": ("install", "uninstall"),
-    "status": ("status", "status"),
-    "completion": ("completion", "completion"),
-}
-"""Module below netd.cli, and function in it."""
+_DEST = {name: flag.dest for flag in PATHS for name in flag.names}
 
 
 def main(
@@ -53,25 +36,65 @@ def main(
     stdin: TextIO | None = None,
     host: Host | None = None,
 ) -> int:
-    """Runs one command and returns its exit status (0, 1, 2 for wrong usage, 3 for `status` without an engine)."""
+    """Runs one command and returns its exit status (0, 1, 2 for wrong usage, 3 for `status` without an engine; `run`
+    and `exec` have docker's)."""
+    from netd.cli.context import Context
+
     out, err = out or sys.stdout, err or sys.stderr
-    parser = build_parser()
+    paths: dict[str, str] = {}
     try:
-        with redirect_stdout(out), redirect_stderr(err):
-            arguments = parser.parse_args(argv)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else USAGE_ERROR
-    if arguments.version:
+        words = _leading(list(sys.argv[1:] if argv is None else argv), paths)
+        if words[:1] in ([], ["--help"], ["-h"], ["help"], ["--version"]):
+            raise HelpAsked
+        name, rest = find(words)
+    except HelpAsked:
+        return _about(words, out)
+    except UsageError as error:
+        err.write(f"pynet: {error} (see pynet --help)\n")
+        return USAGE_ERROR
+    chosen = command(name)
+    try:
+        arguments = parse(chosen.replace(flags=chosen.flags + PATHS), rest)
+    except HelpAsked:
+        from netd.cli.help import of_command
+
+        out.write(of_command(name, chosen))
+        return 0
+    except UsageError as error:
+        err.write(f"pynet: {name}: {error} (see pynet {name} --help)\n")
+        return chosen.usage_status
+    paths.update({dest: getattr(arguments, dest) for flag, dest in _DEST.items() if flag in arguments.given})
+    context = Context(paths, os.environ if environ is None else environ, out, err, stdin or sys.stdin, host)
+    return _guarded(context, chosen, name, arguments)
+
+
+def _leading(words: list[str], paths: dict[str, str]) -> list[str]:
+    """Takes the flags before the command out."""
+    while words and (name := words[0].partition("=")[0]) in _DEST:
+        _, equals, value = words.pop(0).partition("=")
+        if not equals:
+            if not words:
+                raise UsageError(f"{name}: a value is missing")
+            value = words.pop(0)
+        paths[_DEST[name]] = value
+    return words
+
+
+def _about(words: Sequence[str], out: TextIO) -> int:
+    if words[:1] == ["--version"]:
         from netd.cli.version import version_text
 
         out.write(version_text() + "\n")
         return 0
-    if arguments.command is None:
-        out.write(parser.format_help())
-        return USAGE_ERROR
+    from netd.cli.help import of_group, overview
+
+    out.write(of_group(words[0]) if words and words[0] in GROUPS else overview())
+    return 0 if words and words[-1] not in GROUPS else USAGE_ERROR
+
+
+def _guarded(context: Context, chosen: Command, name: str, arguments: Arguments) -> int:
     try:
-        context = _context(arguments, os.environ if environ is None else environ, out, err, stdin or sys.stdin, host)
-        return _run(context, arguments)
+        return _run(context, chosen, name, arguments)
     except BrokenPipeError:
         # whoever read our output has seen enough; the interpreter must not try to flush the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,46 +103,24 @@ def main(
         return INTERRUPTED
 
 
-def _context(
-    arguments: argparse.Namespace,
-    environ: Mapping[str, str],
-    out: TextIO,
-    err: TextIO,
-    stdin: TextIO,
-    host: Host | None,
-) -> Context:
-    from netd.cli.context import Context, places_of
-
-    places = places_of(arguments, environ)
-    return Context(places, host or _live_host(places), out, err, stdin, environ)
-
-
-def _live_host(places: Places) -> Host:
-    from netd.networks.host import LiveHost
-
-    return LiveHost(places)
-
-
-def _run(context: Context, arguments: argparse.Namespace) -> int:
+def _run(context: Context, chosen: Command, name: str, arguments: Arguments) -> int:
+    module, _, function = chosen.function.partition(":")
     try:
-        status = _command(arguments.command)(context, arguments)
+        run: Callable[[Context, Arguments], int] = getattr(
+            __import__(f"netd.cli.{module}", fromlist=[function]), function
+        )
+        status = run(context, arguments)
         context.out.flush()
         return status
     except CniError as error:
         context.complain(str(error))
+        return chosen.failed_status
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
         what = f"{error.filename}: " if error.filename else ""
-        context.complain(f"{arguments.command}: {what}{(error.strerror or str(error)).lower()}")
-    return FAILED
-
-
-def _command(name: str) -> Command:
-    """Imports no more than the command needs: start-up is most of what `pynet ls` costs."""
-    module, function = _COMMANDS[name]
-    found: Command = getattr(import_module(f"netd.cli.{module}"), function)
-    return found
+        context.complain(f"{name}: {what}{(error.strerror or str(error)).lower()}")
+        return chosen.failed_status
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 from netd.cli import view
 from netd.cli.context import Context
+from netd.cli.flags import Arguments
 from netd.networks import manage
 from netd.networks.errors import NetworkError, NotFound
 
 
-def rm(context: Context, arguments: argparse.Namespace) -> int:
+def rm(context: Context, arguments: Arguments) -> int:
     """Prints the name of each network removed; a line on standard error for each that was not."""
     removed: list[str] = []
     failed = 0
@@ -29,7 +29,7 @@ def rm(context: Context, arguments: argparse.Namespace) -> int:
     return failed
 
 
-def prune(context: Context, arguments: argparse.Namespace) -> int:
+def prune(context: Context, arguments: Arguments) -> int:
     """Removes networks made by pynet that no container is attached to, after asking unless told not to."""
     filters = view.parse_filters(arguments.filter)
     names = [item.name for item in manage.unused(context.places) if view.matches(item, 0, filters)]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from netd.cli import output, view
 from netd.cli.context import Context
+from netd.cli.flags import Arguments
 from netd.networks import directory, manage
 from netd.networks.conflist import Network
 from netd.networks.directory import Inventory
 from netd.networks.errors import NetworkError
 
 
-def ls(context: Context, arguments: argparse.Namespace) -> int:
+def ls(context: Context, arguments: Arguments) -> int:
     """A table sorted by name, or what --quiet, --json or --format ask for."""
     filters = view.parse_filters(arguments.filter)
     rows: list[dict[str, Any]] = []
@@ -33,7 +33,7 @@ def ls(context: Context, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def inspect(context: Context, arguments: argparse.Namespace) -> int:
+def inspect(context: Context, arguments: Arguments) -> int:
     """An array with the networks that exist, in the order asked for; a line on standard error for each other."""
     inventory = load(context)
     found: list[Network] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import time
@@ -13,6 +12,7 @@ from typing import Any
 from netd import VERSION
 from netd.cli import output
 from netd.cli.context import Context
+from netd.cli.flags import Arguments
 from netd.engine import client
 from netd.networks import directory, manage
 from pycni.settings import REFERENCE_VERSION
@@ -23,7 +23,7 @@ NOT_RUNNING = 3
 """As init scripts report a program that is not running (LSB)."""
 
 
-def status(context: Context, arguments: argparse.Namespace) -> int:
+def status(context: Context, arguments: Arguments) -> int:
     """Works without the engine too, and says so; the exit status is 3 then."""
     engine, reason = _engine(os.path.join(context.places.run_dir, "cni.sock"))
     report = _report(context, engine, reason)

@@ -175,7 +175,7 @@ def test_status_of_a_running_engine(host: Sandbox) -> None:
     attach(host, "mynet")
     report = json.loads(host.ok("pynet status --json"))
     assert report["Running"] is True and report["Sockets"] == ["/run/pynet/cni.sock"]
-    assert report["Calls"] == {"succeeded": 4}
+    assert report["Calls"] == {"succeeded": 5}
     assert (report["Networks"], report["Attachments"]) == (1, 1)
     assert report["Backend"] in ("iptables", "nftables")
     assert report["Versions"]["kernel"] and report["Versions"]["engine"]

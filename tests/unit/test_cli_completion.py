@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import shutil
 import subprocess
@@ -10,18 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from netd.cli.arguments import build_parser
-from netd.cli.completion import bash, commands, zsh
-from netd.cli.main import _COMMANDS, main
+from netd.cli.commands import ALIASES, names
+from netd.cli.completion import bash, commands, spellings, zsh
+from netd.cli.main import main
+
+_FAKE = """\
+#!/bin/sh
+case $1 in
+ls) printf 'alpha\\nbeta\\n' ;;
+ps) printf 'web\\ndb\\n' ;;
+*) echo busybox:latest ;;
+esac
+"""
 
 
 def completed(line: str, folder: Path) -> list[str]:
-    """What bash offers for the last word of a line; `pynet ls` answers with two networks."""
+    """What bash offers for the last word of a line; `pynet ls` answers with two networks, `ps` with two containers,
+    `image ls` with one image."""
     fake = folder / "pynet"
-    fake.write_text("#!/bin/sh\nprintf 'alpha\\nbeta\\n'\n")
+    fake.write_text(_FAKE)
     fake.chmod(0o755)
     script = folder / "completion"
-    script.write_text(bash(commands(build_parser())))
+    script.write_text(bash(commands()))
     words = line.split(" ")
     program = f"""
         source {script}
@@ -46,25 +55,46 @@ def completed(line: str, folder: Path) -> list[str]:
         ("pynet create --label ", []),
         ("pynet completion z", ["zsh"]),
         ("pynet prune --d", ["--dry-run"]),
+        ("pynet ex", ["exec"]),
+        ("pynet container re", ["restart", "rename"]),
+        ("pynet image lo", ["load"]),
+        ("pynet exec -it ", ["web", "db"]),
+        ("pynet logs w", ["web"]),
+        ("pynet container inspect d", ["db"]),
+        ("pynet port w", ["web"]),
+        ("pynet port a", ["add"]),
+        ("pynet port add ", ["web", "db"]),
+        ("pynet connect ", ["alpha", "beta", "web", "db"]),
+        ("pynet run --network al", ["alpha"]),
+        ("pynet run --net b", ["beta"]),
+        ("pynet run --link ", ["web", "db"]),
+        ("pynet run --pull n", ["never"]),
+        ("pynet run --name ", []),
+        ("pynet run b", ["busybox:latest"]),
+        ("pynet run --gw", ["--gw-priority"]),
+        ("pynet image rm bu", ["busybox:latest"]),
     ],
 )
 def test_bash(line: str, expected: list[str], tmp_path: Path) -> None:
     assert completed(line, tmp_path) == expected
 
 
+def test_a_file_is_completed_where_one_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "archive.tar").touch()
+    assert completed(f"pynet image load --input {tmp_path}/arch", tmp_path) == [f"{tmp_path}/archive.tar"]
+    assert completed(f"pynet image import {tmp_path}/arch", tmp_path) == [f"{tmp_path}/archive.tar"]
+
+
 def test_every_flag_of_every_command_is_offered() -> None:
-    parser = build_parser()
-    found = commands(parser)
+    found = commands()
     script_bash, script_zsh = bash(found), zsh(found)
-    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    assert set(found) <= set(subparsers.choices) == set(_COMMANDS)
-    for name, child in subparsers.choices.items():
-        if name not in found:
-            continue
-        for action in child._actions:
-            for flag in action.option_strings:
-                assert flag in found[name].flags
-                assert flag in script_bash and flag in script_zsh
+    assert set(found) | ALIASES == set(names())
+    for name, chosen in found.items():
+        assert f"'{name}')" in script_bash and f"'{name}')" in script_zsh
+        for flag in chosen.flags:
+            if flag.help:
+                assert set(flag.names) <= set(spellings(chosen))
+        assert " ".join(spellings(chosen)) in script_bash and " ".join(spellings(chosen)) in script_zsh
 
 
 def test_zsh_script_is_well_formed(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""The command line of networks."""
+
+from __future__ import annotations
+
+from netd.cli.flags import Argument, Command, many, number, switch, text
+from netd.cli.view import FILTERS
+from netd.networks.options import KNOWN
+from netd.networks.request import FIREWALLS, ISOLATIONS
+
+FORMATS = (
+    switch("--json", help="one array of objects"),
+    text("-f --format", "TEMPLATE", "'{{.Name}} {{.Subnet}}', '{{json .}}', json", default=None),
+)
+_ONE_FORM = (("--json", "--format"),)
+_NETWORKS = (Argument("networks", "NETWORK", "some", completes="network"),)
+_FILTER = many("--filter", "K=V", f"keys: {', '.join(FILTERS)}")
+
+CREATE = Command(
+    "create",
+    "make a network",
+    "create:create",
+    (
+        many("--subnet", "CIDR", "one IPv4, one IPv6; 0.0.0.0/26 means any /26"),
+        many("--gateway", "IP", "default: the subnet's first address"),
+        many("--ip-range", "CIDR", "give out addresses of this part only"),
+        switch("--ipv6", help="both families; a subnet not given is chosen"),
+        number("--mtu", "N"),
+        switch("--internal", help="no gateway, no way out, no published ports"),
+        switch("--no-dns", help="names are not answered for containers of other engines", default=True, store="dns"),
+        switch("--dns", default=True, store="dns"),  # the default; older scripts say it
+        text(
+            "--isolation",
+            "POLICY",
+            f"{', '.join(ISOLATIONS)}; default {ISOLATIONS[0]}",
+            default=None,
+            choices=ISOLATIONS,
+        ),
+        text("--bridge", "DEVICE", "default: pn- and the name", default=None),
+        many("--label", "K=V"),
+        text(
+            "--firewall", "BACKEND", f"{', '.join(FIREWALLS)}; auto follows the host", default="auto", choices=FIREWALLS
+        ),
+        many("-o --opt", "K=V", f"known: {', '.join(KNOWN)}"),
+        text("-d --driver", "bridge", default="bridge"),
+        switch("--dry-run", help="print the list that would be written"),
+        switch("--json", help="print what inspect prints, not the id"),
+    ),
+    (Argument("name", "NAME"),),
+)
+LS = Command(
+    "ls",
+    "list networks",
+    "show:ls",
+    (switch("-q", "--quiet", help="ids only"), switch("--no-trunc", help="whole ids"), *FORMATS, _FILTER),
+    exclusive=_ONE_FORM,
+)
+INSPECT = Command("inspect", "show networks as JSON", "show:inspect", FORMATS, _NETWORKS, exclusive=_ONE_FORM)
+RM = Command(
+    "rm",
+    "remove networks and everything of them",
+    "remove:rm",
+    (
+        switch("-f", "--force", help="also in use, also made by others; absent is fine"),
+        switch("--json", help="an array of the names removed"),
+    ),
+    _NETWORKS,
+)
+PRUNE = Command(
+    "prune",
+    "remove networks that no container is attached to",
+    "remove:prune",
+    (
+        switch("-f", "--force", help="do not ask"),
+        switch("--dry-run", help="only name them"),
+        _FILTER,
+        switch("--json", help="an array of the names; implies --force"),
+    ),
+)
+
+_TARGET = """\
+CONTAINER is one of
+  NAME or ID       a container of pynet run; asks pynetd
+  nerdctl:NAME     a running container of nerdctl, by name or id
+  cri:ID           a pod or container that the kubelet or crictl started
+  ns:PATH          any network namespace
+"""
+_ENGINES = "nerdctl:, cri: and ns: only"
+_OURS = "containers of pynet run only"
+
+CONNECT = Command(
+    "connect",
+    "attach a running container to a network",
+    "connect:connect",
+    (
+        text("--ip", "ADDRESS", "this address instead of the next free one"),
+        text("--ip6", "ADDRESS", "this IPv6 address; " + _OURS),
+        text("--mac-address", "MAC"),
+        many("--alias", "NAME", "one more name for it on this network"),
+        many("--link", "CONTAINER:ALIAS", "a name for another container that only this one knows; " + _OURS),
+        many("--link-local-ip", "ADDRESS", _OURS),
+        number("--gw-priority", "N", "the network with the highest has the default route; " + _OURS),
+        many("--driver-opt", "K=V", _OURS),
+        many("-p --publish", "[IP:]HOST:CONTAINER[/PROTO]", "publish a port; " + _ENGINES),
+        text("--ifname", "NAME", "default: the first free of eth0, eth1, …; " + _ENGINES),
+        text("--id", "ID", "container id for the lease; default: from the path; ns: only"),
+        switch("--json", help="print the CNI result; " + _ENGINES),
+    ),
+    (Argument("network", "NETWORK", completes="network"), Argument("container", "CONTAINER", completes="container")),
+    _TARGET,
+)
+DISCONNECT = Command(
+    "disconnect",
+    "detach a container from a network",
+    "connect:disconnect",
+    (
+        switch("-f", "--force", help="also where network or container are gone; " + _OURS),
+        text("--ifname", "NAME", "only this interface; " + _ENGINES),
+    ),
+    (Argument("network", "NETWORK", completes="network"), Argument("container", "CONTAINER", completes="container")),
+    _TARGET,
+)
