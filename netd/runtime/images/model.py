@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
+from netd.failure import InvalidParameter, Unsupported
 from netd.runtime.model import NEVER
 
 Progress = Callable[[dict[str, Any]], None]
@@ -50,3 +52,50 @@ class Image(Struct, rename="pascal"):
     size: int = 0
     config: ImageConfig = field(default_factory=ImageConfig)
     root_fs: Layers = field(default_factory=Layers, name="RootFS")
+
+
+class _RootFS(Struct):
+    type: str = "layers"
+    diff_ids: list[str] = field(default_factory=list)
+
+
+class _Described(Struct):
+    """An image's configuration file (OCI image specification, docker's image specification 1.2)."""
+
+    architecture: str = ""
+    variant: str = ""
+    os: str = ""
+    created: str = NEVER
+    author: str = ""
+    comment: str = ""
+    config: ImageConfig = field(default_factory=ImageConfig)
+    rootfs: _RootFS = field(default_factory=_RootFS)
+
+
+def described(image_id: str, raw: bytes, size: int = 0) -> Image:
+    """The image that a configuration is about.  InvalidParameter: it is none; Unsupported: not for Linux."""
+    try:
+        found = msgspec.convert(_without_nulls(msgspec.json.decode(raw)), type=_Described)
+    except msgspec.MsgspecError as error:
+        raise InvalidParameter(f"image {image_id}: not an image configuration: {error}") from error
+    if found.os not in ("", "linux"):
+        raise Unsupported(f'image operating system "{found.os}" cannot be used on this platform')
+    return Image(
+        id=image_id,
+        comment=found.comment,
+        created=found.created,
+        author=found.author,
+        architecture=found.architecture,
+        variant=found.variant,
+        os=found.os or "linux",
+        size=size,
+        config=found.config,
+        root_fs=Layers(found.rootfs.type, found.rootfs.diff_ids),
+    )
+
+
+def _without_nulls(value: Any) -> Any:
+    """Builders write null for what is not set."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return value
