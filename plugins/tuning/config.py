@@ -54,21 +54,30 @@ def parse_for_removal(config: Config, cni_args: str) -> Tuning:
     the DEL that follows it from succeeding."""
     section, args = config.section, config.args
     given = arguments.parse(cni_args, ("MAC",))
-    mac = args.string("mac") or config.runtime.string("mac") or given.get("MAC", "") or section.string("mac")
-    sysctls = {**_strings(section, "sysctl"), **_strings(args, "sysctl")}
-    promiscuous = args.optional_boolean("promisc")
-    txqlen, allmulti = args.optional_integer("txQLen"), args.optional_boolean("allmulti")
-    mtu = args.optional_integer("mtu")
-    if mtu is None:
-        mtu = section.integer("mtu")
-    return Tuning(
-        tuple(sysctls.items()),
-        mac,
-        section.boolean("promisc") if promiscuous is None else promiscuous,
-        mtu,
-        section.optional_integer("txQLen") if txqlen is None else txqlen,
-        section.optional_boolean("allmulti") if allmulti is None else allmulti,
+    keys = Tuning(
+        tuple(_strings(section, "sysctl").items()),
+        config.runtime.string("mac") or given.get("MAC", "") or section.string("mac"),
+        section.boolean("promisc"),
+        section.integer("mtu"),
+        section.optional_integer("txQLen"),
+        section.optional_boolean("allmulti"),
         section.string("dataDir") or DEFAULT_DATA_DIR,
+    )
+    return _overridden(keys, args) if args.raw else keys
+
+
+def _overridden(keys: Tuning, args: Section) -> Tuning:
+    """What args.cni says comes before all else."""
+    promiscuous, allmulti = args.optional_boolean("promisc"), args.optional_boolean("allmulti")
+    mtu, txqlen = args.optional_integer("mtu"), args.optional_integer("txQLen")
+    return Tuning(
+        tuple({**dict(keys.sysctls), **_strings(args, "sysctl")}.items()),
+        args.string("mac") or keys.mac,
+        keys.promiscuous if promiscuous is None else promiscuous,
+        keys.mtu if mtu is None else mtu,
+        keys.txqlen if txqlen is None else txqlen,
+        keys.allmulti if allmulti is None else allmulti,
+        keys.data_dir,
     )
 
 

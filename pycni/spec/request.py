@@ -83,10 +83,11 @@ class Request(Record):
 
 def parse_environment(environment: Mapping[str, str]) -> Request:
     """Steps 1 and 2 of contract 1.2; InvalidEnvironment names every missing variable."""
-    command = environment.get("CNI_COMMAND", "")
+    get = environment.get
+    command = get("CNI_COMMAND", "")
     missing = []
     for name, required, validate in _VARIABLES:
-        value = environment.get(name, "")
+        value = get(name, "")
         if not value:
             if command in required or name == "CNI_COMMAND":
                 missing.append(name)
@@ -94,16 +95,17 @@ def parse_environment(environment: Mapping[str, str]) -> Request:
             validate(value)
     if missing:
         raise InvalidEnvironment(f"required env variables [{','.join(missing)}] missing")
-    override = environment.get("CNI_NETNS_OVERRIDE", "")
+    override = get("CNI_NETNS_OVERRIDE", "")
     return Request(
         command,
-        environment.get("CNI_CONTAINERID", ""),
-        environment.get("CNI_NETNS", ""),
-        environment.get("CNI_IFNAME", ""),
-        environment.get("CNI_ARGS", ""),
-        tuple(environment.get("CNI_PATH", "").split(":")),
+        get("CNI_CONTAINERID", ""),
+        get("CNI_NETNS", ""),
+        get("CNI_IFNAME", ""),
+        get("CNI_ARGS", ""),
+        tuple(get("CNI_PATH", "").split(":")),
         override == "1" or override.upper() == "TRUE",
         environment,
+        b"",
     )
 
 

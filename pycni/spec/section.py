@@ -38,11 +38,8 @@ class Section:
 
     def get(self, key: str) -> Any:
         """The raw value, None when absent."""
-        raw = self.raw
-        if key in raw:
-            return raw[key]
-        if not raw:
-            return None
+        if key in self.raw:
+            return self.raw[key]
         if self._folded is None:
             self._folded = {name.lower(): value for name, value in self.raw.items()}
         return self._folded.get(key.lower())
@@ -60,18 +57,15 @@ class Section:
         return ConfigError(f"invalid configuration: key {self.where(key)!r}: {reason}")
 
     def _typed(self, key: str, kind: type) -> Any:
-        value = self.get(key)
-        if value is None:
-            return None
+        value = self.get(key) if self.raw else None
+        if value is None or type(value) is kind:
+            return value
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.wrong(key, f"expected {_NAMES[kind]}, got {_NAMES.get(type(value), 'null')}")
         return value
 
     def string(self, key: str, default: str = "") -> str:
-        value = self.get(key)
-        if type(value) is str:  # the way of nearly all keys, without another function between
-            return value
-        value = self._typed(key, str)
+        value: str | None = self._typed(key, str)
         return default if value is None else value
 
     def word(self, key: str, limit: int, default: str = "") -> str:
@@ -105,7 +99,7 @@ class Section:
         return value
 
     def section(self, key: str) -> Section | None:
-        value = self._typed(key, dict) if self.raw else None
+        value = self._typed(key, dict)
         return None if value is None else Section(value, self.where(key))
 
     def section_or_empty(self, key: str) -> Section:
