@@ -10,7 +10,7 @@ from netd.failure import Conflict
 from netd.runtime import conmon
 from netd.runtime.entry import Entry
 from netd.runtime.launch import LOG
-from netd.runtime.log_reader import Reader
+from netd.runtime.log_reader import LogReader
 from netd.runtime.logs import Wanted
 from netd.runtime.parts import Parts
 from netd.runtime.streams import Stream
@@ -56,12 +56,12 @@ class Clients:
         entry.run.connections.append(connection)
         return connection
 
-    def logs(self, entry: Entry, wanted: Wanted, tail: int | None, follow: bool) -> Reader:
+    def logs(self, entry: Entry, wanted: Wanted, tail: int | None, follow: bool) -> LogReader:
         """A reader to be iterated; following ends when the container does for good."""
         path = f"{self._parts.store.directory(entry.container.id)}/{LOG}"
         with entry.lock:
             lives = entry.run is not None or entry.timer is not None
-            reader = Reader(
+            reader = LogReader(
                 path, wanted, tail, follow and lives, left=lambda one: entry.log_readers.discard(one.finish)
             )
             if follow and lives:

@@ -15,11 +15,12 @@ from netd.runtime.bus import Events
 from netd.runtime.clients import Clients
 from netd.runtime.creation import Creation
 from netd.runtime.entry import Entry
-from netd.runtime.execs import Execs, ExecState
+from netd.runtime.execs import Execs
+from netd.runtime.execs import ExecState as ExecState
 from netd.runtime.index import Index
 from netd.runtime.launch import LOG
 from netd.runtime.lifecycle import Lifecycle
-from netd.runtime.log_reader import Reader
+from netd.runtime.log_reader import LogReader as LogReader
 from netd.runtime.logs import Wanted
 from netd.runtime.model import Container, CreateRequest, ExecOptions
 from netd.runtime.monitor import Monitor
@@ -216,7 +217,7 @@ class Containers:
         since_ns: int = 0,
         until_ns: int = 0,
         timestamps: bool = False,
-    ) -> Reader:
+    ) -> LogReader:
         """To be iterated in a thread, and closed from any.  `tail` None: all lines; moments in ns since the epoch,
         0: no limit."""
         wanted = Wanted(

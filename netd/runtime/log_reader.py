@@ -20,12 +20,12 @@ _BLOCK = 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Reader:
+class LogReader:
     """Iterate in one thread; `finish` and `close` may come from others.  Iterating ends at the end of the log unless it
     is followed; then when it was finished and all is read, or closed."""
 
     def __init__(
-        self, path: str, wanted: Wanted, tail: int | None, follow: bool, left: Callable[[Reader], None]
+        self, path: str, wanted: Wanted, tail: int | None, follow: bool, left: Callable[[LogReader], None]
     ) -> None:
         """`tail`: that many last lines only.  `left` is called when the iteration is over.  A missing file is empty."""
         self._path = path

@@ -51,7 +51,8 @@ class Stream:
     def connected(self, connection: socket.socket) -> None:
         """For the one who made the connection; takes it over."""
         with self._lock:
-            if self._closed:
+            # whoever waited may have given up, through either of the two
+            if self._closed or not self.ready.set_running_or_notify_cancel():
                 connection.close()
                 return
             self._socket = connection
@@ -60,7 +61,7 @@ class Stream:
     def failed(self, error: Exception) -> None:
         """For the one who could not connect: the process will not run."""
         with self._lock:
-            if not self._closed:
+            if not self._closed and self.ready.set_running_or_notify_cancel():
                 self.ready.set_exception(error)
 
     def receive(self) -> tuple[int, bytes] | None:
