@@ -15,7 +15,6 @@ from netd.networks.directory import Inventory
 from netd.networks.errors import NotFound
 from netd.networks.names import network_id
 from netd.networks.places import Places
-from netd.networks.usage import lease_dir
 from netd.runtime.places import RuntimePlaces
 from netd.sandbox import default_bridge, modes
 from pycni.netlist import NetworkList, read_list
@@ -106,12 +105,6 @@ class Catalog:
             with self._lock:
                 self._lists[network.file] = found
         return found
-
-    def leases(self, known: Known) -> str:
-        """The directory of host-local's lease files."""
-        assert known.network is not None
-        folder = lease_dir(known.network, self._places.lease_dir)
-        return os.path.join(os.path.dirname(folder), known.list_name)
 
     def _known(self, network: Network) -> Known:
         return Known(network.name, network.id, network.name, network)

@@ -81,3 +81,11 @@ def with_lines(text: str, lines: Iterable[Line]) -> str:
     present = {tuple(line.split()) for line in text.splitlines()}
     new = [(address, names) for address, names in lines if (address, *names.split()) not in present]
     return (text if text.endswith("\n") or not text else text + "\n") + _text(new)
+
+
+def with_names_at(text: str, lines: Iterable[Line]) -> str:
+    """The file in which these names are at these addresses and nowhere else; lines of other names stay."""
+    new = list(lines)
+    moved = {tuple(names.split()) for _, names in new}
+    kept = [line for line in text.splitlines(keepends=True) if tuple(line.split()[1:]) not in moved]
+    return with_lines("".join(kept), new)

@@ -99,3 +99,11 @@ def route(namespace: Namespace, endpoints: Iterable[Attached]) -> None:
             except Refused as error:
                 if error.errno != ESRCH:
                     raise
+
+
+def has_ipv6(namespace: Namespace) -> bool:
+    """Whether the container has IPv6 at all, be it only on its loopback interface."""
+    try:
+        return namespace.read_sysctl("net/ipv6/conf/lo/disable_ipv6") == "0"
+    except OSError:
+        return False

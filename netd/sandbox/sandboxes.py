@@ -1,21 +1,34 @@
-"""Sandboxes: everything of a container that is network, from its create to its end (contract docker 1.6 to 1.8)."""
+"""Sandboxes: everything of a container that is network, from its create to its end (contract docker 1.6 to 1.8).
+
+A sandbox belongs to the container that made it, and lives as long as any container in it runs: one that joined
+(`--network container:NAME`) keeps its network when the one it joined stops or starts again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
 
-from netd.failure import Unsupported
+from netd.failure import Failure, Forbidden, InvalidParameter
+from netd.networks.errors import NotFound, SubnetTaken
 from netd.networks.places import Places
-from netd.runtime.model import Container, Endpoint
+from netd.runtime.model import Container, Endpoint, SandboxState
 from netd.runtime.places import RuntimePlaces
-from netd.sandbox.opened import Opened, Publisher
+from netd.sandbox import closing, creating, default_bridge, joined, live, modes, opening, restoring, surroundings
+from netd.sandbox.allocation import Allocator
+from netd.sandbox.attaching import Attacher
+from netd.sandbox.catalog import Catalog, Known
+from netd.sandbox.chain import Chains, log_to_stderr
+from netd.sandbox.opened import Announcer, Opened, Publisher
+from netd.sandbox.parts import Parts
+from netd.sandbox.resolver import Resolver
+from netd.sandbox.settings import Settings
+from netd.sandbox.sharing import open_shared
+from pycni_plugins.host_local.plugin import STORE
 
-
-class Announcer(Protocol):
-    """The part of `netd.runtime.bus.Events` that is used here."""
-
-    def publish(self, type_: str, action: str, actor_id: str, attributes: dict[str, str] | None = None) -> object: ...
+_LOCKS = 64
+"""More containers than this seldom start at once; two with one lock only wait for each other."""
 
 
 class Sandboxes:
@@ -29,44 +42,204 @@ class Sandboxes:
         lookup: Callable[[str], Container],
         everyone: Callable[[], list[Container]],
         events: Announcer,
+        settings: Settings | None = None,
+        log: Callable[[str], None] = log_to_stderr,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
-        self._places = places
-        self._runtime = runtime
-        self._ports = ports
-        self._lookup = lookup
-        self._everyone = everyone
-        self._events = events
+        """The host is the network namespace of the calling thread.  `lookup` and `everyone` must not take a
+        container's lock."""
+        chains = Chains(places, log, environ)
+        catalog = Catalog(places, runtime)
+        allocator = Allocator(everyone, STORE)
+        self._parts = Parts(
+            places,
+            runtime,
+            settings or Settings(),
+            chains,
+            catalog,
+            Attacher(chains, catalog, allocator),
+            Resolver(places.run_dir, log),
+            ports,
+            lookup,
+            everyone,
+            events,
+            log,
+        )
+        self._locks = [threading.RLock() for _ in range(_LOCKS)]
+        self._state = threading.Lock()
+        self._users: dict[str, set[str]] = {}
+        self._roots: dict[str, str] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The networks, as docker's users name them."""
+        return self._parts.catalog
+
+    def shut_down(self) -> None:
+        """Does what was put off; the containers go on.  No call may be under way."""
+        self._parts.chains.close()
+
+    # create
 
     def check(self, container: Container) -> list[str]:
-        """At create: normalises mode, host name and networks in place; the warnings.  Failure names the flag."""
-        raise Unsupported("sandboxes are being built")
+        """At create: normalises mode, host name and networks in place; the warnings.  Failure names the flag.
+        `container.config` must not hold the ports that the image exposes yet."""
+        return creating.check(self._parts, container)
+
+    # start and end
 
     def open(self, container: Container) -> Opened:
         """At start: namespace, networks, routes, sysctls, files, names, links, ports; fills `container.networks` and
-        `container.sandbox`.  Failure, with everything undone."""
-        raise Unsupported("sandboxes are being built")
+        `container.sandbox`.  Failure or NetworkError, with everything undone."""
+        mode = modes.parse(container.host_config.network_mode)
+        if mode.kind == modes.CONTAINER:
+            return self._join(container)
+        if mode.kind == modes.HOST:
+            container.sandbox = SandboxState(id=os.urandom(32).hex())
+            return open_shared(self._parts, container)
+        with self._lock(container.id):
+            kept = bool(self._users_of(container.id))
+            opened = opening.open_own(self._parts, container, kept)
+            self._enter(container.id, container.id)
+        closing.attempt(self._parts, f"links to {container.name}", lambda: live.relink(self._parts, container))
+        return opened
+
+    def _join(self, container: Container) -> Opened:
+        donor = joined.donor_of(self._parts, container)
+        root = joined.root_of(self._parts, donor)
+        container.sandbox = SandboxState()
+        if modes.parse(root.host_config.network_mode).kind == modes.HOST:
+            return open_shared(self._parts, root)
+        with self._lock(root.id):
+            # it may have ended since we looked
+            if not self._users_of(root.id):
+                raise Failure(f"cannot join network of container {donor.name}: it has none any more")
+            self._enter(root.id, container.id)
+        etc = self._parts.etc(root.id)
+        path = self._parts.path(root.id)
+        return Opened(path, etc.hosts, etc.resolv_conf, etc.hostname, root.config.hostname)
 
     def close(self, container: Container) -> None:
-        """At the end: names, ports, endpoints, namespace; never stops at the first error."""
-        raise Unsupported("sandboxes are being built")
+        """At the end, and whenever a start was given up: names, ports, endpoints, namespace.  Never raises for what
+        cannot be removed, which is logged; again, or for a container that never started, is harmless."""
+        with self._state:
+            root = self._roots.get(container.id, container.id)
+        with self._lock(root):
+            self._leave(root, container.id)
+            kept = bool(self._users_of(root))
+            if root == container.id:
+                if container.sandbox.id or container.sandbox.key:
+                    closing.close_own(self._parts, container, kept)
+                return
+            container.sandbox = SandboxState()
+            if not kept:
+                closing.discard(self._parts, root, self._parts.path(root))
+
+    # while it runs
 
     def connect(self, container: Container, network: str, endpoint: Endpoint) -> None:
-        """A running container gets an interface, another one only the wish."""
-        raise Unsupported("sandboxes are being built")
+        """A running container gets an interface, another one only the wish (Failure, NetworkError; contract 1.6)."""
+        mode = modes.parse(container.host_config.network_mode)
+        self._refuse_connect(mode, container, network)
+        with self._lock(container.id):
+            is_open = self._is_open(container)
+            known = self.catalog.find(network) if is_open else creating.find_or_none(self._parts, network)
+            name = known.name if known is not None else network
+            if name in container.networks:
+                raise Forbidden(f"endpoint with name {container.name} already exists in network {name}")
+            if name == modes.NONE and container.networks:
+                raise InvalidParameter(creating.ALONE)
+            if is_open and known is not None and known.network is not None:
+                live.connect(self._parts, container, known, endpoint)
+            else:
+                creating.adopt(self._parts, container, network, endpoint)
+
+    def _refuse_connect(self, mode: modes.Mode, container: Container, network: str) -> None:
+        wanted = creating.find_or_none(self._parts, network)
+        if modes.HOST in (mode.kind, network) or (wanted is not None and wanted.name == modes.HOST):
+            raise InvalidParameter(creating.NOT_HOST)
+        if mode.kind == modes.CONTAINER:
+            raise InvalidParameter(creating.SHARED)
+        if mode.kind == modes.NONE or modes.NONE in container.networks:
+            raise InvalidParameter(creating.ALONE)
 
     def disconnect(self, container: Container, network: str, force: bool = False) -> None:
-        """The reverse; Failure (500) when it is not connected."""
-        raise Unsupported("sandboxes are being built")
+        """The reverse.  Failure (500) when it is not connected; `force` forgets a network that is gone."""
+        if modes.HOST in (network, container.host_config.network_mode):
+            raise InvalidParameter(creating.NOT_HOST)
+        with self._lock(container.id):
+            name = self._connected(container, network, force)
+            if self._is_open(container) and name in container.sandbox.ifnames:
+                live.disconnect(self._parts, container, self._known(container, name))
+            else:
+                live.forget_wish(container, name)
+
+    def _connected(self, container: Container, network: str, force: bool) -> str:
+        if network in container.networks:
+            return network
+        try:
+            name = self.catalog.find(network).name
+        except NotFound:
+            by_id = [each for each, endpoint in container.networks.items() if endpoint.network_id == network]
+            if not by_id or not force:
+                raise
+            return by_id[0]
+        if name not in container.networks:
+            raise Failure(f"container {container.id} is not connected to network {name}")
+        return name
+
+    def _known(self, container: Container, name: str) -> Known:
+        return surroundings.known_of(self._parts, container, name)
 
     def renamed(self, container: Container, old: str) -> None:
         """`container.name` is new: others find it by that name at once, and by `old` no more."""
-        raise Unsupported("sandboxes are being built")
+        with self._lock(container.id):
+            what = f"renaming {old} to {container.name}"
+            closing.attempt(self._parts, what, lambda: live.renamed(self._parts, container))
+
+    # the daemon's own life
+
+    def prepare_default_bridge(self) -> None:
+        """The default network's list exists, and its bridge has its address.  Where no subnet is left, that is logged,
+        and containers that ask for the network are told that it is missing."""
+        try:
+            default_bridge.prepare(self._parts.places, self._parts.runtime, self._parts.chains)
+        except SubnetTaken as error:
+            self._parts.log(f"no default network: {error}")
 
     def restore(self, containers: Iterable[Container]) -> None:
         """At daemon start, before anything else: `containers` is everyone, those whose processes live with a `state`
         that says so.  Their names and ports are served again; what nobody uses any more is returned."""
-        raise Unsupported("sandboxes are being built")
+        everyone = list(containers)
+        for container, root in restoring.users(self._parts, everyone):
+            self._enter(root, container.id)
+        restoring.collect(self._parts, everyone, set(self._users))
+        for container in everyone:
+            if self._is_open(container):
+                with self._lock(container.id):
+                    restoring.resume(self._parts, container)
 
-    def prepare_default_bridge(self) -> None:
-        """The default network's list exists, and its bridge has its address."""
-        raise Unsupported("sandboxes are being built")
+    # who is in which sandbox
+
+    def _lock(self, root: str) -> threading.RLock:
+        return self._locks[hash(root) % _LOCKS]
+
+    def _users_of(self, root: str) -> set[str]:
+        with self._state:
+            return set(self._users.get(root, ()))
+
+    def _is_open(self, container: Container) -> bool:
+        return container.id in self._users_of(container.id)
+
+    def _enter(self, root: str, container_id: str) -> None:
+        with self._state:
+            self._users.setdefault(root, set()).add(container_id)
+            self._roots[container_id] = root
+
+    def _leave(self, root: str, container_id: str) -> None:
+        with self._state:
+            self._roots.pop(container_id, None)
+            users = self._users.get(root, set())
+            users.discard(container_id)
+            if not users:
+                self._users.pop(root, None)

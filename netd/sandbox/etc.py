@@ -1,0 +1,93 @@
+"""A container's own files for /etc, on disk.  They are mounted into it, so they are changed in place.
+
+<root>/containers/<id>/hosts  resolv.conf  resolv.conf.hash  hostname
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+
+from netd.failure import Failure
+from netd.runtime.places import RuntimePlaces
+from netd.sandbox import files
+from netd.sandbox.files import Line
+
+_MODE = 0o644
+
+
+class Etc:
+    """The files of one container."""
+
+    def __init__(self, runtime: RuntimePlaces, container_id: str) -> None:
+        self._directory = runtime.container(container_id)
+        self.hosts = f"{self._directory}/hosts"
+        self.resolv_conf = f"{self._directory}/resolv.conf"
+        self.hostname = f"{self._directory}/hostname"
+        self._hash = f"{self.resolv_conf}.hash"
+
+    def write(self, hosts: str, resolv_conf: str, hostname: str) -> None:
+        """All three, for a container that starts.  Failure."""
+        os.makedirs(self._directory, 0o700, exist_ok=True)
+        _write(self.hosts, hosts)
+        _write(self.hostname, f"{hostname}\n")
+        self._write_resolv_conf(resolv_conf)
+
+    def replace_resolv_conf(self, text: str) -> None:
+        """Unless the container's own processes have changed the file since we wrote it (contract 1.8)."""
+        current, known = _read(self.resolv_conf), _read(self._hash)
+        if current is not None and known is not None and _digest(current) != known.strip():
+            return
+        if current != text:
+            self._write_resolv_conf(text)
+
+    def _write_resolv_conf(self, text: str) -> None:
+        # a hash without its file would make the next file look edited
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._hash)
+        _write(self.resolv_conf, text)
+        _write(self._hash, f"{_digest(text)}\n")
+
+    def change_hosts(self, remove: Iterable[Line], add: Iterable[Line]) -> None:
+        """Only these lines; whatever else is in the file stays.  Failure."""
+        self._edit(lambda text: files.with_lines(files.without(text, remove), add))
+
+    def move_names(self, lines: Iterable[Line]) -> None:
+        """These names are at other addresses now.  Failure."""
+        self._edit(lambda text: files.with_names_at(text, lines))
+
+    def _edit(self, change: Callable[[str], str]) -> None:
+        before = _read(self.hosts)
+        if before is None:
+            return
+        after = change(before)
+        if after != before:
+            _write(self.hosts, after)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _write(path: str, text: str) -> None:
+    """In place: the file may be mounted somewhere.  A reader sees old text before new, never an empty file."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        try:
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise Failure(f"writing {path}: {(error.strerror or str(error)).lower()}") from None

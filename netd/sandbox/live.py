@@ -1,0 +1,139 @@
+"""Changes to a running container: connected, disconnected, renamed.  A change that fails is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netd.failure import Failure
+from netd.runtime.model import Container, Endpoint
+from netd.sandbox import endpoints, inside, links, modes, names, opening, surroundings
+from netd.sandbox.catalog import Known
+from netd.sandbox.closing import attempt
+from netd.sandbox.creating import adopt
+from netd.sandbox.gateway import Attached
+from netd.sandbox.parts import Parts
+from pycni.kernel.namespace import Namespace
+from pycni.spec.errors import CniError
+
+
+def connect(parts: Parts, container: Container, known: Known, endpoint: Endpoint) -> None:
+    """One more interface.  Failure or NetworkError, with everything as before."""
+    before = surroundings.present(parts, container)
+    adopt(parts, container, known.name, endpoint)
+    with Namespace.open(container.sandbox.key) as namespace:
+        try:
+            found = opening.attach(parts, container, known, namespace)
+            opening.note(container, {**before, known.name: found})
+            _settle(parts, container, namespace, before, {**before, known.name: found})
+        except BaseException as error:
+            what = f"undoing the connection of {container.name} to {known.name}"
+            container.sandbox.ifnames.pop(known.name, None)
+            _undo(parts, container, namespace, known, before, what)
+            raise opening.as_failure(error) from None
+    parts.announce("connect", known, container)
+
+
+def _undo(
+    parts: Parts, container: Container, namespace: Namespace, known: Known, before: dict[str, Attached], what: str
+) -> None:
+    kept = {each.ifname for each in before.values() if each.cni == known.list_name}
+    now = dict(before)
+    for entry in parts.attacher.entries(container.id).get(known.list_name, ()):
+        if entry.attachment.ifname not in kept:
+            found = parts.attacher.of_entry(known, container.networks[known.name], entry)
+            now[known.name] = found
+            attempt(parts, what, lambda entry=entry: parts.attacher.detach(entry))  # type: ignore[misc]
+    container.networks.pop(known.name, None)
+    opening.note(container, before)
+    attempt(parts, what, lambda: _settle(parts, container, namespace, now, before))
+
+
+def disconnect(parts: Parts, container: Container, known: Known) -> None:
+    """The interface goes, its name first; Failure after everything was tried."""
+    before = surroundings.present(parts, container)
+    after = {name: each for name, each in before.items() if name != known.name}
+    problems: list[str] = []
+    with Namespace.open(container.sandbox.key) as namespace:
+        if surroundings.has_resolver(parts, before):
+            rendered = surroundings.resolv_conf(parts, container, after, True)
+            _try(problems, lambda: surroundings.serve_names(parts, container, namespace, after, rendered.ndots))
+        entries = parts.attacher.entries(container.id).get(known.list_name, ())
+        ifname = container.sandbox.ifnames.get(known.name)
+        for entry in entries:
+            if entry.attachment.ifname == ifname:
+                _try(problems, lambda entry=entry: parts.attacher.detach(entry))  # type: ignore[misc]
+        endpoint = container.networks.pop(known.name)
+        if known.name in container.sandbox.random_macs:
+            endpoint.mac_address = ""
+        opening.note(container, after)
+        _try(problems, lambda: _settle(parts, container, namespace, before, after))
+    parts.announce("disconnect", known, container)
+    if problems:
+        raise Failure(f"disconnecting {container.name} from network {known.name}: {'; '.join(problems)}")
+
+
+def _try(problems: list[str], step: Callable[[], None]) -> None:
+    try:
+        step()
+    except (CniError, OSError) as error:
+        problems.append(str(error))
+
+
+def _settle(
+    parts: Parts,
+    container: Container,
+    namespace: Namespace,
+    before: dict[str, Attached],
+    after: dict[str, Attached],
+) -> None:
+    """Routes, files, names and ports follow from the endpoints there are now."""
+    inside.route(namespace, after.values())
+    etc = parts.etc(container.id)
+    gone = [each for name, each in before.items() if name not in after]
+    new = [each for name, each in after.items() if name not in before]
+    etc.change_hosts(
+        [line for each in gone for line in surroundings.own_lines(container, each)],
+        [line for each in new for line in surroundings.own_lines(container, each)],
+    )
+    # a resolver that was once there stays: a container without networks is told nothing by it (contract 1.6, 2.4)
+    resolver = surroundings.has_resolver(parts, after) or parts.resolver.serves(namespace)
+    rendered = surroundings.resolv_conf(parts, container, after, resolver)
+    if resolver:
+        surroundings.serve_names(parts, container, namespace, after, rendered.ndots)
+    if after:
+        etc.replace_resolv_conf(rendered.text)
+    parts.ports.shield(container, surroundings.shielded(parts, after))
+    container.sandbox.ports = dict(parts.ports.move(container, surroundings.gateways(parts, after)))
+
+
+def renamed(parts: Parts, container: Container) -> None:
+    """Its new name is the one that resolves; StoreError, FirewallError."""
+    for name, endpoint in container.networks.items():
+        if name not in modes.PREDEFINED:
+            endpoint.dns_names = names.dns_names(container, endpoint)
+    attached = surroundings.present(parts, container)
+    if not container.sandbox.key or not surroundings.has_resolver(parts, attached):
+        return
+    rendered = surroundings.resolv_conf(parts, container, attached, True)
+    with Namespace.open(container.sandbox.key) as namespace:
+        surroundings.serve_names(parts, container, namespace, attached, rendered.ndots)
+
+
+def relink(parts: Parts, container: Container) -> None:
+    """A container that others link to on the default bridge may have another address than before: their files for
+    /etc/hosts say so."""
+    if modes.BRIDGE not in container.networks:
+        return
+    for other in parts.everyone():
+        if other.id == container.id or not other.state.running or modes.BRIDGE not in other.networks:
+            continue
+        for text in other.host_config.links or ():
+            link = links.parse(text)
+            if link.target in (container.name, container.id, container.short_id):
+                lines = links.hosts_lines(link, container, surroundings.bridge_addresses(container))
+                parts.etc(other.id).move_names(lines)
+
+
+def forget_wish(container: Container, name: str) -> None:
+    """A stopped container is no longer to be on this network."""
+    endpoints.clear(container.networks.pop(name))

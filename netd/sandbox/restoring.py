@@ -1,0 +1,127 @@
+"""After a restart of the daemon, or of the machine: who still uses which sandbox, and what nobody uses any more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+from netd.networks.usage import attachments
+from netd.runtime.model import Container
+from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings
+from netd.sandbox.parts import Parts
+from pycni.kernel.namespace import Namespace
+
+
+def users(parts: Parts, containers: Iterable[Container]) -> Iterator[tuple[Container, str]]:
+    """(container, id of the one whose sandbox it is in) for each that runs in a sandbox of ours.
+
+    Where the container that was joined is gone, the kernel knows which namespace it is."""
+    everyone = list(containers)
+    for container in everyone:
+        mode = modes.parse(container.host_config.network_mode)
+        if not container.state.running or mode.kind == modes.HOST:
+            continue
+        root = joined.root_of(parts, container)
+        if modes.parse(root.host_config.network_mode).kind == modes.CONTAINER:
+            root_id = _by_namespace(parts, container)
+        else:
+            root_id = root.id
+        if root_id and namespaces.exists(parts.path(root_id)):
+            yield container, root_id
+
+
+def _by_namespace(parts: Parts, container: Container) -> str:
+    """The owner of the sandbox that a process is in, by what its attachments say; "" when it is none of ours."""
+    try:
+        wanted = os.stat(f"/proc/{container.state.pid}/ns/net")
+    except OSError:
+        return ""
+    for entry in parts.chains.entries(""):
+        netns = entry.attachment.netns
+        if os.path.dirname(netns) != parts.runtime.namespaces:
+            continue
+        try:
+            found = os.stat(netns)
+        except OSError:
+            continue
+        if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+            return entry.attachment.container_id
+    return ""
+
+
+def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str]) -> None:
+    """Sandboxes that nobody runs in go: those a crash left, those of containers that are gone, all after a reboot.
+    Leases of killed starts are given back."""
+    ours = {container.id: container for container in containers}
+    stale: dict[str, str] = {}
+    for entry in parts.chains.entries(""):
+        attachment = entry.attachment
+        mine = attachment.container_id in ours or os.path.dirname(attachment.netns) == parts.runtime.namespaces
+        if mine and attachment.container_id not in used:
+            stale[attachment.container_id] = attachment.netns or parts.path(attachment.container_id)
+    for container_id, path in stale.items():
+        closing.discard(parts, container_id, path)
+    for container in ours.values():
+        if container.id not in used and (container.sandbox.key or container.sandbox.id):
+            closing.close_own(parts, container, kept=False)
+    _collect_namespaces(parts, used)
+    _collect_leases(parts, ours, used)
+
+
+def _collect_namespaces(parts: Parts, used: AbstractSet[str]) -> None:
+    wanted = {os.path.basename(parts.path(root)) for root in used}
+    try:
+        present = os.listdir(parts.runtime.namespaces)
+    except FileNotFoundError:
+        return
+    for name in present:
+        if name not in wanted:
+            path = f"{parts.runtime.namespaces}/{name}"
+            closing.attempt(parts, f"removing {path}", lambda path=path: _end(parts, path))  # type: ignore[misc]
+
+
+def _end(parts: Parts, path: str) -> None:
+    if namespaces.exists(path):
+        with Namespace.open(path) as namespace:
+            parts.resolver.withdraw(namespace)
+    namespaces.remove(path)
+
+
+def _collect_leases(parts: Parts, ours: dict[str, Container], used: AbstractSet[str]) -> None:
+    """An ADD that was killed between its lease and its result is known by the lease alone."""
+    for known in parts.catalog.all():
+        if known.network is None:
+            continue
+        network = known.network.replace(name=known.list_name)
+        for each in attachments(network, parts.places.cache_dir, parts.places.lease_dir):
+            if each.container_id not in ours or each.cache_file:
+                continue
+            held = ours[each.container_id].sandbox.ifnames.get(known.name) == each.ifname
+            if each.container_id in used and held:
+                continue
+            closing.attempt(
+                parts,
+                f"giving back the addresses of {each.container_id[:12]} on {known.name}",
+                lambda known=known, each=each: parts.attacher.detach_lease(  # type: ignore[misc]
+                    known, each.container_id, each.ifname
+                ),
+            )
+
+
+def resume(parts: Parts, container: Container) -> None:
+    """A running container's routes are untouched; its names and ports are served by this daemon."""
+    what = f"taking over {container.name}"
+
+    def take_over() -> None:
+        endpoints = surroundings.present(parts, container)
+        with Namespace.open(container.sandbox.key) as namespace:
+            inside.route(namespace, endpoints.values())
+            if surroundings.has_resolver(parts, endpoints) or parts.resolver.serves(namespace):
+                rendered = surroundings.resolv_conf(parts, container, endpoints, True)
+                surroundings.serve_names(parts, container, namespace, endpoints, rendered.ndots, again=True)
+        parts.ports.shield(container, surroundings.shielded(parts, endpoints))
+        for problem in parts.ports.restore(container, surroundings.gateways(parts, endpoints)):
+            parts.log(f"{what}: {problem}")
+
+    closing.attempt(parts, what, take_over)
