@@ -3,18 +3,16 @@ of the attachment they lead to, so that its DEL and GC find them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from netd.engine.places import Places
 from netd.ports.allocator import Claim
 from netd.ports.gateways import Gateways
+from netd.ports.host import Host
 from netd.ports.undo import Undo
 from pycni.firewall.facts import Fact, Mapping, Owner, Publish
 from pycni.firewall.ledger import Entry
 from pycni.firewall.naming import PORTMAP
-from pycni.kernel.namespace import Namespace
 from pycni.record import Record
 from pycni.spec.address import Address
 from pycni.spec.errors import CniError, FirewallError
@@ -62,9 +60,9 @@ class Nat:
     """The firewall and connection tracking of the host's namespace.  Thread-safe.  `warn` takes what only makes traffic
     of the past go astray."""
 
-    def __init__(self, places: Places, warn: Callable[[str], None]) -> None:
-        self._places = places
-        self._firewall = places.own.firewall
+    def __init__(self, host: Host, warn: Callable[[str], None]) -> None:
+        self._host = host
+        self._firewall = host.firewall
         self._warn = warn
 
     def apply(self, old: dict[Owner, Rules], new: dict[Owner, Rules], undo: Undo) -> None:
@@ -104,7 +102,7 @@ class Nat:
     def allow_localhost(self, address: Address) -> None:
         """127.0.0.1 leads to the container only with this switch on the device that faces it (contract cni 4.2);
         `Guard` keeps everybody else's packets to 127.0.0.0/8 out.  CniError."""
-        with self._namespace() as namespace:
+        with self._host.namespace() as namespace:
             route = namespace.route_to(address)
             link = namespace.link_by_index(route.device) if route is not None else None
             if link is None:
@@ -127,20 +125,12 @@ class Nat:
             if not ports:
                 continue
             try:
-                with self._namespace() as namespace:
+                with self._host.namespace() as namespace:
                     namespace.flush_udp_conntrack(family, ports)
             except (CniError, OSError) as error:
                 self._warn(f"flushing conntrack entries of UDP ports {ports}: {error}")
 
     def sysctl(self, path: str) -> str:
         """Of the host's namespace; OSError."""
-        with self._namespace() as namespace:
+        with self._host.namespace() as namespace:
             return namespace.read_sysctl(path)
-
-    @contextmanager
-    def _namespace(self) -> Iterator[Namespace]:
-        namespace = self._places.borrow(self._places.own)
-        try:
-            yield namespace
-        finally:
-            self._places.give_back(self._places.own, namespace)

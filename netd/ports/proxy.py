@@ -32,6 +32,7 @@ class Proxy:
         self._loop = Loop()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._calls: deque[Callable[[], None]] = deque()
+        self._listeners: set[Listener] = set()
         self._thread: Thread | None = None
         self._lock = Lock()
         self._loop.add(self._wake, self._run_calls)
@@ -42,7 +43,14 @@ class Proxy:
         listeners: list[Listener] = []
 
         def begin() -> None:
-            listeners.extend(self._listener(sock, target) for sock, target in wanted)
+            try:
+                for sock, target in wanted:
+                    listeners.append(self._listener(sock, target))
+            except BaseException:
+                for listener in listeners:
+                    listener.stop()
+                raise
+            self._listeners.update(listeners)
 
         if wanted:
             self._in_thread(begin)
@@ -70,6 +78,7 @@ class Proxy:
         listeners = list(listeners)
 
         def end() -> None:
+            self._listeners.difference_update(listeners)
             for listener in listeners:
                 listener.stop()
 
@@ -85,13 +94,12 @@ class Proxy:
         return sum(counted)
 
     def close(self) -> None:
-        """Ends the thread; listeners end with it."""
-        with self._lock:
-            if self._thread is not None:
-                self._calls.append(self._loop.stop)
-                os.eventfd_write(self._wake, 1)
-                self._thread.join(_STOP_SECONDS)
-                self._thread = None
+        """Ends what is relayed, and the thread."""
+        if self._thread is not None:
+            self.stop(tuple(self._listeners))
+            self._in_thread(self._loop.stop)
+            self._thread.join(_STOP_SECONDS)
+            self._thread = None
         self._loop.close()
         os.close(self._wake)
 

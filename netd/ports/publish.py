@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 
-from netd.engine.places import Places
 from netd.failure import Conflict, Failure
 from netd.ports import wanted
 from netd.ports.allocator import Claim
@@ -22,6 +21,7 @@ from netd.ports.gateways import Endpoint, Gateways
 from netd.ports.guard import Guard
 from netd.ports.hold import Held
 from netd.ports.holding import Holding
+from netd.ports.host import Host
 from netd.ports.nat import Nat, from_localhost, rules
 from netd.ports.proxy import Proxy
 from netd.ports.state import Port, Published
@@ -46,15 +46,14 @@ class Ports:
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._warn = warn
-        self._places = Places(runtime.run)
-        netns = self._places.own.fd
-        self._guard_namespace = Namespace(netns)
+        self._host = Host(runtime.run)
+        self._guard_namespace = Namespace(self._host.fd)
         self._guard = Guard(self._guard_namespace)
-        self._nat = Nat(self._places, warn)
-        self._proxy = Proxy(netns, idle_seconds)
+        self._nat = Nat(self._host, warn)
+        self._proxy = Proxy(self._host.fd, idle_seconds)
         self._published: dict[str, Published] = {}
         self._lock = Lock()
-        self._holding = Holding(netns, self._nat, self._spoken, self._known)
+        self._holding = Holding(self._host.fd, self._nat, self._spoken, self._known)
 
     def publish(self, container: Container, gateways: Gateways, bindings: Wanted | None = None) -> Bound:
         """Publishes what the container's configuration asks for, or `bindings`; what is really bound, by container
@@ -171,7 +170,7 @@ class Ports:
         self._published.clear()
         self._guard.close()
         self._guard_namespace.close()
-        self._places.close()
+        self._host.close()
 
     # the steps
 
