@@ -187,7 +187,7 @@ class SandboxState(Struct, rename="pascal"):
 
     `key` is the namespace's path ("" in host mode); `order` the networks in the order of default gateways;
     `ifnames` maps networks to interfaces; `random_macs` are the networks whose `mac_address` nobody asked for; `ports`
-    what is really published, by container port ("80/tcp")."""
+    what is really published, by container port ("80/tcp"); `resolv_conf` the digest of that file as it was written."""
 
     id: str = ""
     key: str = ""
@@ -195,6 +195,7 @@ class SandboxState(Struct, rename="pascal"):
     ifnames: dict[str, str] = field(default_factory=dict)
     random_macs: list[str] = field(default_factory=list)
     ports: dict[str, list[PortBinding]] = field(default_factory=dict)
+    resolv_conf: str = ""
 
 
 class Container(Struct, rename="pascal"):

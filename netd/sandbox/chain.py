@@ -104,6 +104,8 @@ class Chains:
 
     @contextmanager
     def _runtime(self, own_first: bool) -> Iterator[Runtime]:
+        # links are destroyed when nobody else wants the kernel's lock
+        self._reaper.call_begins()
         with self.host() as namespace:
             place = self._namespaces.own
             host = Host(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from hashlib import sha256
@@ -26,29 +25,24 @@ class Etc:
         self.hosts = f"{self._directory}/hosts"
         self.resolv_conf = f"{self._directory}/resolv.conf"
         self.hostname = f"{self._directory}/hostname"
-        self._hash = f"{self.resolv_conf}.hash"
 
-    def write(self, hosts: str, resolv_conf: str, hostname: str) -> None:
-        """All three, for a container that starts.  Failure."""
+    def write(self, hosts: str, resolv_conf: str, hostname: str) -> str:
+        """All three, for a container that starts; the digest of resolv.conf.  Failure."""
         os.makedirs(self._directory, 0o700, exist_ok=True)
         _write(self.hosts, hosts)
         _write(self.hostname, f"{hostname}\n")
-        self._write_resolv_conf(resolv_conf)
+        _write(self.resolv_conf, resolv_conf)
+        return digest(resolv_conf)
 
-    def replace_resolv_conf(self, text: str) -> None:
-        """Unless the container's own processes have changed the file since we wrote it (contract 1.8)."""
-        current, known = _read(self.resolv_conf), _read(self._hash)
-        if current is not None and known is not None and _digest(current) != known.strip():
-            return
+    def replace_resolv_conf(self, text: str, written: str) -> str:
+        """Unless the container's own processes have changed the file, whose digest was `written` (contract 1.8); the
+        digest for the next time.  Failure."""
+        current = _read(self.resolv_conf)
+        if current is None or digest(current) != written:
+            return written
         if current != text:
-            self._write_resolv_conf(text)
-
-    def _write_resolv_conf(self, text: str) -> None:
-        # a hash without its file would make the next file look edited
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._hash)
-        _write(self.resolv_conf, text)
-        _write(self._hash, f"{_digest(text)}\n")
+            _write(self.resolv_conf, text)
+        return digest(text)
 
     def change_hosts(self, remove: Iterable[Line], add: Iterable[Line]) -> None:
         """Only these lines; whatever else is in the file stays.  Failure."""
@@ -67,7 +61,7 @@ class Etc:
             _write(self.hosts, after)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -101,7 +101,7 @@ def _settle(
     if resolver:
         surroundings.serve_names(parts, container, namespace, after, rendered.ndots)
     if after:
-        etc.replace_resolv_conf(rendered.text)
+        container.sandbox.resolv_conf = etc.replace_resolv_conf(rendered.text, container.sandbox.resolv_conf)
     parts.ports.shield(container, surroundings.shielded(parts, after))
     container.sandbox.ports = dict(parts.ports.move(container, surroundings.gateways(parts, after)))
 

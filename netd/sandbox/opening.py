@@ -94,7 +94,7 @@ class _Opening:
         etc = parts.etc(container.id)
         ipv6 = inside.has_ipv6(self._namespace)
         hosts = surroundings.hosts(parts, container, self._endpoints, linked, ipv6)
-        etc.write(hosts, rendered.text, container.config.hostname)
+        container.sandbox.resolv_conf = etc.write(hosts, rendered.text, container.config.hostname)
         if resolver:
             surroundings.serve_names(parts, container, self._namespace, self._endpoints, rendered.ndots)
         parts.ports.shield(container, surroundings.shielded(parts, self._endpoints))
