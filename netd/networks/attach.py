@@ -77,16 +77,17 @@ def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str])
 
 
 def disconnect(
-    wanted: str, netns: str, places: Places, environ: Mapping[str, str], ifname: str = ""
+    wanted: str, netns: str, places: Places, environ: Mapping[str, str], ifname: str = "", own_id: str = ""
 ) -> tuple[Attachment, ...]:
-    """Detaches every interface of this namespace from the network, or just `ifname`; what was detached.
+    """Detaches every interface of this namespace from the network, or just `ifname`; what was detached.  `own_id` is
+    the container's id where it is not made of the path.
     NotFound when the network is unknown or the namespace is not attached to it."""
     inventory = directory.load(places.netconf_dir)
     network = _list(wanted, places)
-    mine = container_id(netns)
+    mine = (container_id(netns), own_id)
     detached = []
     for each in attachments(inventory.find(wanted), places.cache_dir, places.lease_dir):
-        if (each.netns == netns or each.container_id == mine) and ifname in ("", each.ifname):
+        if (each.netns == netns or each.container_id in mine) and ifname in ("", each.ifname):
             attachment = Attachment(each.container_id, netns if os.path.exists(netns) else "", each.ifname)
             _runtime(places, environ).delete(network, attachment)
             detached.append(attachment)
