@@ -102,7 +102,7 @@ class NftBackend:
     ) -> tuple[list[Held], list[tuple[Held, bool]]]:
         """What to remove and add, seeing what is there; FirewallError for a port that another container has."""
         remove = self._removable(owner, kind, gone)
-        adding: list[tuple[Held, bool]] = []
+        adding = self._inherited(owner, remove) if kind == "portmap" else []
         for element in wanted:
             there = self._table.get(element.set, element.key)
             new = _new(element, owner)
