@@ -39,10 +39,10 @@ class OneImage:
         )
         self.collected = 0
 
-    def find(self, ref: str) -> Image:
+    def find(self, _ref: str) -> Image:
         return self.image
 
-    def collect(self, in_use: Callable[[str], list[str]]) -> None:
+    def collect(self, _in_use: Callable[[str], list[str]]) -> None:
         self.collected += 1
 
 
@@ -85,21 +85,21 @@ class SmallBundle:
         self._root = root
         self.mounted: set[str] = set()
 
-    def check(self, config: ContainerConfig, host_config: HostConfig, image: Image) -> list[str]:
+    def check(self, _config: ContainerConfig, _host_config: HostConfig, _image: Image) -> list[str]:
         return []
 
-    def mount_rootfs(self, places: RuntimePlaces, container: Container, image: Image) -> str:
+    def mount_rootfs(self, _places: RuntimePlaces, container: Container, _image: Image) -> str:
         self.mounted.add(container.id)
         return str(self._root)
 
-    def unmount_rootfs(self, places: RuntimePlaces, container_id: str) -> None:
+    def unmount_rootfs(self, _places: RuntimePlaces, container_id: str) -> None:
         self.mounted.discard(container_id)
 
-    def remove_anonymous_volumes(self, places: RuntimePlaces, container: Container) -> None:
+    def remove_anonymous_volumes(self, _places: RuntimePlaces, _container: Container) -> None:
         """There are none."""
 
     def spec(
-        self, container: Container, image: Image, rootfs: str, opened: Opened, places: RuntimePlaces
+        self, container: Container, _image: Image, rootfs: str, opened: Opened, _places: RuntimePlaces
     ) -> dict[str, Any]:
         resources: dict[str, Any] = {"devices": [{"allow": True, "access": "rwm"}]}
         if container.host_config.memory:
@@ -119,7 +119,7 @@ class SmallBundle:
         }
 
     def process_spec(
-        self, container: Container, image: Image, options: ExecOptions, rootfs: str, opened: Opened
+        self, container: Container, _image: Image, options: ExecOptions, _rootfs: str, _opened: Opened
     ) -> dict[str, Any]:
         environment = (container.config.env or []) + (options.env or [])
         return self._process(container, options.cmd or [], environment, options.tty)
