@@ -12,7 +12,6 @@ from netd.api.core import Core
 from netd.api.exchange import Call
 from netd.api.filters import parse
 from netd.api.network_request import CreateNetwork, request_of
-from netd.api.network_view import FILTERS, inspect, item, matches
 from netd.api.query import rfc3339
 from netd.api.reply import EMPTY, NO_CONTENT, Reply, json_reply
 from netd.api.router import Route
@@ -20,9 +19,8 @@ from netd.failure import Conflict, Forbidden, InvalidParameter, NotFound
 from netd.networks import manage
 from netd.networks.errors import NetworkError
 from netd.networks.names import network_id
-from netd.networks.usage import Attachment
 from netd.runtime.model import Endpoint
-from netd.sandbox.catalog import Known
+from netd.sandbox.network_view import FILTERS, NetworkView
 
 PRUNE_FILTERS = ("label", "label!", "until")
 
@@ -42,6 +40,7 @@ class NetworkGroup:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._view = NetworkView(core.places, core.sandboxes.catalog, core.containers.list)
         self._pruning = threading.Lock()
         self.routes = (
             Route("GET", "/networks", self.listed),
@@ -55,30 +54,12 @@ class NetworkGroup:
 
     def listed(self, call: Call) -> Reply:
         filters = parse(call.query.text("filters"), FILTERS)
-        chosen = [
-            item(known)
-            for known in self._core.sandboxes.catalog.all()
-            if matches(known, "dangling" in filters and bool(self._users(known)), filters)
-        ]
-        return json_reply(chosen)
+        return json_reply(self._view.listed({key: filters.get(key) for key in filters}))
 
     def inspect(self, call: Call) -> Reply:
         if call.query.text("scope") not in ("", "local"):
             raise NotFound(f"network {call['id']} not found")
-        known = self._core.sandboxes.catalog.find(call["id"])
-        return json_reply(inspect(known, self._attached(known), self._core.containers.list()))
-
-    def _attached(self, known: Known) -> list[Attachment]:
-        """By the name that the list's plugins know."""
-        if known.network is None:
-            return []
-        return list(manage.attached(known.network.replace(name=known.list_name), self._core.places))
-
-    def _users(self, known: Known) -> dict[str, dict[str, str]]:
-        users: dict[str, dict[str, str]] = inspect(known, self._attached(known), self._core.containers.list())[
-            "Containers"
-        ]
-        return users
+        return json_reply(self._view.inspected(call["id"]))
 
     def create(self, call: Call) -> Reply:
         request = request_of(call.decode(CreateNetwork))

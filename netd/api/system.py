@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from netd import VERSION
@@ -70,7 +71,7 @@ class System:
         runc = {"path": shutil.which(self._core.runtime.runc) or self._core.runtime.runc}
         return json_reply(
             {
-                "ID": host_seed().hex(),
+                "ID": sha256(host_seed()).hexdigest(),
                 "Containers": len(states),
                 "ContainersRunning": sum(state in ("running", "restarting") for state in states),
                 "ContainersPaused": states.count("paused"),

@@ -7,11 +7,21 @@ from pathlib import Path
 from .host import Host, Service
 from .polling import wait_until
 
-__all__ = ["engine_accepts", "install_ours", "pynet", "start_dns", "start_engine", "stop_engine"]
+__all__ = [
+    "API_SOCKET",
+    "engine_accepts",
+    "install_ours",
+    "pynet",
+    "start_api",
+    "start_dns",
+    "start_engine",
+    "stop_engine",
+]
 
 ENGINE = "pynetd"
 SOCKET = "/run/pynet/cni.sock"
 DNS_SOCKET = "/run/pynet/dns.sock"
+API_SOCKET = "/run/pynet/api.sock"
 
 
 def pynet(host: Host, *arguments: str) -> str:
@@ -54,6 +64,19 @@ def start_dns(host: Host) -> Service:
 
     wait_until(serves, f"pynetd dns to accept on {DNS_SOCKET}")
     return server
+
+
+def start_api(host: Host) -> Service:
+    """Start the container runtime with its API and wait until it serves.  Its files are on the disk: an overlay cannot
+    have another above it."""
+    api = host.service("pynetd-api", _command("pynetd"), "api", "--root", str(host.scratch / "pynet"))
+
+    def serves() -> bool:
+        api.alive()
+        return engine_accepts(host, API_SOCKET)
+
+    wait_until(serves, f"pynetd api to accept on {API_SOCKET}")
+    return api
 
 
 def engine_accepts(host: Host, path: str = SOCKET) -> bool:
