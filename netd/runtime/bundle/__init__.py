@@ -4,44 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
+from netd.runtime.bundle import rootfs
+from netd.runtime.bundle.checking import check
+from netd.runtime.bundle.points import points, wire
+from netd.runtime.bundle.spec import process_spec, spec
+from netd.runtime.bundle.volumes import ensure_sources, remove_volume, source_of
 from netd.runtime.images.model import Image
-from netd.runtime.model import Container, ContainerConfig, ExecOptions, HostConfig
+from netd.runtime.model import Container
 from netd.runtime.places import RuntimePlaces
-from netd.sandbox.opened import Opened
 
-
-def check(config: ContainerConfig, host_config: HostConfig, image: Image) -> list[str]:
-    """At create, on the merged configuration: warnings; InvalidParameter names what is wrong."""
-    raise NotImplementedError
+__all__ = [
+    "check",
+    "mount_points",
+    "mount_rootfs",
+    "process_spec",
+    "remove_anonymous_volumes",
+    "spec",
+    "unmount_rootfs",
+]
 
 
 def mount_rootfs(places: RuntimePlaces, container: Container, image: Image) -> str:
-    """The container's root file system, mounted; makes and fills its volumes too.  Again is harmless."""
-    raise NotImplementedError
+    """The container's root file system, mounted; makes and fills its volumes too.  Again is harmless.  Failure."""
+    merged = rootfs.mount(places, container.id, image.id)
+    try:
+        ensure_sources(places, container.id, points(container.id, container.config, container.host_config), merged)
+    except BaseException:
+        rootfs.unmount(places, container.id)
+        raise
+    return merged
 
 
 def unmount_rootfs(places: RuntimePlaces, container_id: str) -> None:
     """Again is harmless.  The container's own layer stays."""
-    raise NotImplementedError
+    rootfs.unmount(places, container_id)
 
 
 def remove_anonymous_volumes(places: RuntimePlaces, container: Container) -> None:
     """For `rm -v` and `--rm`; the root file system is unmounted."""
-    raise NotImplementedError
-
-
-def spec(container: Container, image: Image, rootfs: str, opened: Opened, places: RuntimePlaces) -> dict[str, Any]:
-    """config.json for runc; `rootfs` is what `mount_rootfs` gave."""
-    raise NotImplementedError
-
-
-def process_spec(
-    container: Container, image: Image, options: ExecOptions, rootfs: str, opened: Opened
-) -> dict[str, Any]:
-    """process.json for `runc exec --process`."""
-    raise NotImplementedError
+    for point in points(container.id, container.config, container.host_config):
+        if point.anonymous:
+            remove_volume(places, point.name)
 
 
 def mount_points(places: RuntimePlaces, container: Container) -> list[dict[str, Any]]:
     """`Mounts` of docker's container inspect."""
-    raise NotImplementedError
+    found = points(container.id, container.config, container.host_config)
+    return [wire(point, source_of(places, point)) for point in found]
