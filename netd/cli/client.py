@@ -13,7 +13,7 @@ from pycni.spec.jsontext import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
 VERSION_PREFIX = "/v1.50"
@@ -36,15 +36,24 @@ class ApiError(Failure):
 
 
 class Response:
-    """Status, headers (names in lower case), and a body still to be read."""
+    """Status, headers (names in lower case), and a body still to be read; with `alone` the connection is closed when it
+    was."""
 
     def __init__(self, connection: Connection, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
         self.headers = headers
+        self.alone = False
         self._connection = connection
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes; Failure when the daemon breaks off in the middle."""
+        try:
+            yield from self._pieces()
+        finally:
+            if self.alone:
+                self._connection.close()
+
+    def _pieces(self) -> Iterator[bytes]:
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             yield from self._connection.chunks()
         elif "content-length" in self.headers:
@@ -58,11 +67,22 @@ class Response:
 
     def json(self) -> Any:
         """The body as a JSON value; Failure where it is none."""
-        content = self.body()
+        return self.value(self.body())
+
+    def value(self, content: bytes) -> Any:
+        """What the whole body says: a JSON value, or ApiError with the daemon's text where the status tells of one."""
         try:
-            return loads(content) if content else None
+            found = loads(content) if content else None
         except ValueError as error:
-            raise Failure(f"pynetd sent no JSON: {error}") from None
+            if self.status < 400:
+                raise Failure(f"pynetd sent no JSON: {error}") from None
+            found = None
+        if self.status < 400:
+            return found
+        if isinstance(found, dict) and found.get("message"):
+            raise ApiError(self.status, str(found["message"]))
+        text = content.decode("utf-8", "replace").strip()
+        raise ApiError(self.status, text or f"pynetd answered {self.status} without a reason")
 
     def lines(self) -> Iterator[Any]:
         """JSON objects, one a line, as they come."""
@@ -72,17 +92,6 @@ class Response:
             yield from (loads(line) for line in whole if line.strip())
         if rest.strip():
             yield loads(rest)
-
-    def checked(self) -> Response:
-        """Itself, when the status tells of success; ApiError with the daemon's text otherwise."""
-        if self.status < 400:
-            return self
-        content = self.body()
-        try:
-            message = str(loads(content)["message"])
-        except (ValueError, TypeError, KeyError):
-            message = content.decode("utf-8", "replace").strip() or f"pynetd answered {self.status} without a reason"
-        raise ApiError(self.status, message)
 
 
 class Connection:
@@ -205,14 +214,24 @@ class Daemon:
         if self._kept is None:
             self._kept = Connection(self.path)
         connection, self._kept = self._kept, None
-        connection.send(method, path, body)
-        response = connection.response()
-        answer = response.checked().json()
+        try:
+            connection.send(method, path, body)
+            response = connection.response()
+            content = response.body()
+        except BaseException:
+            connection.close()
+            raise
         if response.headers.get("connection", "").lower() == "close":
             connection.close()
         else:
             self._kept = connection
-        return answer
+        return response.value(content)
+
+    def close(self) -> None:
+        """The kept connection; streams close their own."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def get(self, path: str) -> Any:
         return self.call("GET", path)
@@ -222,28 +241,34 @@ class Daemon:
 
     def stream(self, method: str, path: str, body: Any = None) -> Response:
         """A response whose body comes in its own time, on a connection of its own; its head has come."""
-        connection = Connection(self.path)
-        connection.send(method, path, body)
-        return connection.response().checked()
+        return self._alone(lambda connection: connection.send(method, path, body))[1]
 
     def waiting(self, path: str) -> tuple[Connection, Response]:
         """The same of a POST, with the connection to wait on (`fileno`)."""
-        connection = Connection(self.path)
-        connection.send("POST", path)
-        return connection, connection.response().checked()
+        return self._alone(lambda connection: connection.send("POST", path))
 
     def upload(self, path: str, pieces: Iterable[bytes]) -> Response:
         """A POST with a tar archive as its body."""
-        connection = Connection(self.path)
-        connection.upload(path, pieces)
-        return connection.response().checked()
+        return self._alone(lambda connection: connection.upload(path, pieces))[1]
 
     def hijack(self, path: str, body: Any = None) -> Connection:
         """The raw connection after an upgrade: frames, or plain bytes where there is a terminal (contract 4.5)."""
+        upgrade = ("Connection: Upgrade", "Upgrade: tcp")
+        return self._alone(lambda connection: connection.send("POST", path, body, upgrade))[0]
+
+    def _alone(self, ask: Callable[[Connection], None]) -> tuple[Connection, Response]:
+        """A request on a connection of its own, which is closed when it fails, or when the answer was read."""
         connection = Connection(self.path)
-        connection.send("POST", path, body, ("Connection: Upgrade", "Upgrade: tcp"))
-        connection.response().checked()
-        return connection
+        try:
+            ask(connection)
+            response = connection.response()
+            if response.status >= 400:
+                response.value(response.body())
+        except BaseException:
+            connection.close()
+            raise
+        response.alone = True
+        return connection, response
 
 
 def _absent(path: str, error: OSError) -> NoDaemon:

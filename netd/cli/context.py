@@ -65,6 +65,11 @@ class Context:
             self._daemon = Daemon(f"{run_dir}/api.sock")
         return self._daemon
 
+    def close(self) -> None:
+        """Connections."""
+        if self._daemon is not None:
+            self._daemon.close()
+
     def complain(self, message: str) -> None:
         """One line on standard error."""
         self.out.flush()

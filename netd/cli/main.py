@@ -101,6 +101,8 @@ def _guarded(context: Context, chosen: Command, name: str, arguments: Arguments)
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        context.close()
 
 
 def _run(context: Context, chosen: Command, name: str, arguments: Arguments) -> int:
