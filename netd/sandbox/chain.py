@@ -45,7 +45,7 @@ class Chains:
     """Thread-safe.  `log` takes lines that plugins write to their standard error."""
 
     def __init__(self, places: Places, log: Callable[[str], None], environ: Mapping[str, str]) -> None:
-        """The host's side is the network namespace of the calling thread."""
+        """The host's side is the network namespace of the calling thread; threads that call methods must be in it."""
         self._log = log
         self._settings = Settings(run_dir=places.run_dir)
         self._cni_path = places.cni_path

@@ -46,8 +46,8 @@ class Sandboxes:
         log: Callable[[str], None] = log_to_stderr,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """The host is the network namespace of the calling thread.  `lookup` and `everyone` must not take a
-        container's lock."""
+        """The host is the network namespace of the calling thread, and of every thread that calls a method.  `lookup`
+        and `everyone` must not take a container's lock."""
         chains = Chains(places, log, environ)
         catalog = Catalog(places, runtime)
         allocator = Allocator(everyone, STORE)

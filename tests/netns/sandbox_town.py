@@ -7,19 +7,20 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from dns_city import Asking, City
 from engine_process import EngineProcess
 
-from netd.failure import NotFound
+from netd.failure import Failure, NotFound
 from netd.networks import manage
 from netd.networks.host import LiveHost
 from netd.networks.places import Places
 from netd.networks.request import parse_request
-from netd.ports.gateways import Gateways
 from netd.ports.gateways import Endpoint as Shielded
+from netd.ports.gateways import Gateways
 from netd.runtime.bus import Events
 from netd.runtime.model import Container, ContainerConfig, Endpoint, EndpointAddresses, HostConfig, PortBinding
 from netd.runtime.places import RuntimePlaces
@@ -27,9 +28,25 @@ from netd.sandbox import namespaces
 from netd.sandbox.opened import Opened
 from netd.sandbox.sandboxes import Sandboxes
 from netd.sandbox.settings import Settings
+from pycni.kernel.libc import CLONE_NEWNET, setns
+from pycni.kernel.namespace import Namespace
 
 DNS = ("-m", "netd.daemon", "dns")
 SECONDS = 3.0
+
+
+class AtHome:
+    """An object all of whose methods run in a thread that lives in a namespace, as a daemon's threads do."""
+
+    def __init__(self, pool: ThreadPoolExecutor, make: Callable[[], Any]) -> None:
+        self._pool = pool
+        self._inner = pool.submit(make).result()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+        return lambda *args, **named: self._pool.submit(found, *args, **named).result()
 
 
 class Ledger:
@@ -43,8 +60,6 @@ class Ledger:
 
     def publish(self, container: Container, gateways: Gateways) -> dict[str, list[PortBinding]]:
         if self.fails:
-            from netd.failure import Failure
-
             raise Failure(self.fails)
         assert container.id not in self.published
         return self.move(container, gateways)
@@ -86,8 +101,6 @@ class Box(Asking):
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        from pycni.kernel.namespace import Namespace
-
         with Namespace.open(self.netns) as namespace, namespace.entered():
             yield
 
@@ -98,13 +111,25 @@ class Box(Asking):
         assert done.returncode == 0 or not check, f"{command}: {done.stderr}{done.stdout}"
         return done.stdout if done.returncode == 0 else ""
 
-    def reaches(self, address: str) -> bool:
-        done = subprocess.run(
-            ["/usr/bin/nsenter", f"--net={self.netns}", "--", "ping", "-c1", "-W1", "-n", address],
-            capture_output=True,
-            timeout=10,
-        )
-        return done.returncode == 0
+    def serve(self, port: int = 80, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+        """A listening TCP socket inside, on every address."""
+        with self.inside():
+            made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("", port))
+        made.listen(8)
+        made.settimeout(SECONDS)
+        self.town.sockets.append(made)
+        return made
+
+    def reaches(self, address: str, port: int = 80, seconds: float = SECONDS) -> bool:
+        """Whether a connection from inside is accepted there."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.inside():
+            made = socket.socket(family, socket.SOCK_STREAM)
+        with made:
+            made.settimeout(seconds)
+            return made.connect_ex((address, port)) == 0
 
     def address(self, network: str) -> str:
         return self.container.networks[network].ip_address
@@ -112,7 +137,11 @@ class Box(Asking):
     def text(self, name: str) -> str:
         """hosts, resolv.conf or hostname as the container sees it."""
         assert self.opened is not None
-        paths = {"hosts": self.opened.hosts, "resolv.conf": self.opened.resolv_conf, "hostname": self.opened.hostname_file}
+        paths = {
+            "hosts": self.opened.hosts,
+            "resolv.conf": self.opened.resolv_conf,
+            "hostname": self.opened.hostname_file,
+        }
         return Path(paths[name]).read_text()
 
     def interfaces(self) -> dict[str, list[str]]:
@@ -176,7 +205,13 @@ class Town:
         self.settings = settings
         self.resolv_conf = directory / "resolv.conf"
         self.resolv_conf.write_text("nameserver 192.0.2.2\nsearch example.org\n")
+        self.outside = netns()
+        self.sockets: list[socket.socket] = []
         self.host.run(["ip", "link", "set", "lo", "up"])
+        self.host.run(["ip", "link", "add", "wan", "type", "veth", "peer", "name", "lan", "netns", self.outside.path])
+        for space, device, last in ((self.host, "wan", 1), (self.outside, "lan", 2)):
+            space.run(["ip", "addr", "add", f"192.0.2.{last}/24", "dev", device])
+            space.run(["ip", "link", "set", device, "up"])
         self.process: EngineProcess | None = None
         run_dir = directory / "dns" / "run"
         if dns:
@@ -192,6 +227,7 @@ class Town:
             resolv_confs=(str(self.resolv_conf),),
         )
         self.runtime = RuntimePlaces(root=f"{directory}/root", run=f"{directory}/runtime")
+        self.threads = ThreadPoolExecutor(initializer=lambda: setns(self.host.fd, CLONE_NEWNET))
         self.boxes: dict[str, Box] = {}
         self.ports = Ledger()
         self.events = Events()
@@ -199,13 +235,24 @@ class Town:
         self.sandboxes = self.make_sandboxes()
         self.sandboxes.prepare_default_bridge()
 
+    def serve_outside(self, port: int = 80) -> socket.socket:
+        """A listening TCP socket at 192.0.2.2."""
+        with self.outside.inside():
+            opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        opened.bind(("192.0.2.2", port))
+        opened.listen(8)
+        opened.settimeout(SECONDS)
+        self.sockets.append(opened)
+        return opened
+
     def start_dns(self) -> EngineProcess:
         enter = ("/usr/bin/nsenter", f"--net={self.host.path}", "--")
         return EngineProcess(self.directory / "dns", DNS, enter, ("--resolv-conf", str(self.resolv_conf)))
 
-    def make_sandboxes(self, ports: Any = None) -> Sandboxes:
-        """What a new daemon would make."""
-        with self.host.inside():
+    def make_sandboxes(self, ports: Any = None) -> Any:
+        """What a new daemon would make: Sandboxes, called in threads of the host."""
+
+        def make() -> Sandboxes:
             return Sandboxes(
                 self.places,
                 self.runtime,
@@ -217,6 +264,8 @@ class Town:
                 self.log.append,
                 {"PATH": os.environ["PATH"]},
             )
+
+        return AtHome(self.threads, make)
 
     def lookup(self, wanted: str) -> Container:
         for box in self.boxes.values():
@@ -298,9 +347,12 @@ class Town:
         self.sandboxes = self.make_sandboxes()
 
     def close(self) -> None:
+        for each in self.sockets:
+            each.close()
         for box in self.boxes.values():
             box.kill()
         self.sandboxes.shut_down()
+        self.threads.shutdown()
         if self.process is not None:
             self.process.kill()
         with contextlib.suppress(FileNotFoundError):
@@ -317,4 +369,8 @@ def static(ipv4: str = "", ipv6: str = "", **more: Any) -> Endpoint:
     return Endpoint(ipam_config=EndpointAddresses(ipv4, ipv6, link_local), **more)
 
 
-__all__ = ["NOTHING", "Box", "Ledger", "Town", "socket", "static"]
+def accepted(server: socket.socket) -> str:
+    """The address of the next client."""
+    connection, peer = server.accept()
+    connection.close()
+    return str(peer[0])
