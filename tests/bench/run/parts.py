@@ -49,5 +49,6 @@ def _bundle(engine: Engine) -> str:
     config["process"].update(terminal=False, args=["/bin/true"])
     # this machine's root may not set limits above the hard ones
     config["process"].pop("rlimits", None)
+    config["linux"]["cgroupsPath"] = f"/{engine.host.name}/alone"
     (bundle / "config.json").write_text(json.dumps(config))
     return str(bundle)
