@@ -48,7 +48,7 @@ def rows_of(item: Mapping[str, Any], now: float, whole: bool) -> list[dict[str, 
         names = [(name, _NONE) for name in digests] or [(_NONE, _NONE)]
     common = {
         "ID": item["Id"] if whole else item["Id"].removeprefix("sha256:")[:_SHORT_ID],
-        "CreatedSince": f"{moments.ago(max(0, now - item['Created']))} ago",
+        "CreatedSince": moments.since(item["Created"], now),
         "CreatedAt": moments.local(item["Created"]),
         "Size": size(item["Size"]),
         "Labels": ",".join(f"{key}={value}" for key, value in sorted((item.get("Labels") or {}).items())),

@@ -9,6 +9,11 @@ from netd.failure import InvalidParameter
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
+def since(moment: float, now: float) -> str:
+    """`5 minutes ago`; `N/A` for an image that does not tell when it was made."""
+    return f"{ago(max(0.0, now - moment))} ago" if moment > 0 else "N/A"
+
+
 def ago(seconds: float) -> str:
     """`5 minutes`, as docker rounds it."""
     if seconds < 1:
@@ -61,4 +66,4 @@ def _duration(text: str) -> float | None:
 
 def local(seconds: float) -> str:
     """`2026-01-02 03:04:05 +0000 UTC`, as docker's templates show a moment."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC") if seconds > 0 else "N/A"

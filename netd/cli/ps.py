@@ -59,7 +59,7 @@ def row(item: Mapping[str, Any], now: float, whole: bool) -> dict[str, Any]:
         "Image": item["Image"] if whole else _image(item["Image"]),
         "Command": f'"{command}"',
         "CreatedAt": moments.local(item["Created"]),
-        "RunningFor": f"{moments.ago(max(0, now - item['Created']))} ago",
+        "RunningFor": moments.since(item["Created"], now),
         "Ports": ports_text.summary(item.get("Ports") or ()),
         "State": item["State"],
         "Status": item["Status"],

@@ -49,7 +49,7 @@ def create_body(arguments: Arguments, environ: Mapping[str, str], streams: Seque
         body["StopTimeout"] = arguments.stop_timeout
     _ports(arguments, body)
     _volumes(arguments, body)
-    return {key: value for key, value in body.items() if value not in ("", None, [], {}, False)}
+    return _said(body)
 
 
 def _host_config(arguments: Arguments, mode: str) -> Body:
@@ -91,7 +91,12 @@ def _host_config(arguments: Arguments, mode: str) -> Body:
         ("--shm-size", arguments.shm_size, "ShmSize", amounts.memory),
     )
     config.update({wire: read(flag, text) for flag, text, wire, read in sizes if text})
-    return {key: value for key, value in config.items() if value not in ("", None, [], {}, False)}
+    return _said(config)
+
+
+def _said(values: Body) -> Body:
+    """Without what says nothing; a zero says something."""
+    return {key: value for key, value in values.items() if value is not False and value not in ("", None, [], {})}
 
 
 def _links(arguments: Arguments, mode: str) -> list[str]:
