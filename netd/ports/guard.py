@@ -1,12 +1,12 @@
 """Keeps packets out that no published port explains: a small nftables table of its own, whichever backend leads ports.
 
 - A shielded address is reached through its own device only, not by routing to it: from elsewhere what is published is
-  all there is (contract docker 3.4, S1 and S2).
+  all there is (contract docker 3.4, S1 and S2).  Answers to what the container asked come in.
 - 127.0.0.0/8 is never reached from outside the host.  The switch that lets the host's own connections to 127.0.0.1 be
   led to a container would otherwise open it to that container and its neighbours (S3, S17; CVE-2020-8558).
 
-It looks at packets before the firewall changes their addresses.  Without nf_tables nothing is published: going on
-would only look safe (S26).
+It looks at packets when their connections are known and before their addresses are changed.  Without nf_tables nothing
+is published: going on would only look safe (S26).
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ add set inet {TABLE} g_shielded6 {{ type ipv6_addr; }}
 add set inet {TABLE} g_doors4 {{ type ipv4_addr . ifname; }}
 add set inet {TABLE} g_doors6 {{ type ipv6_addr . ifname; }}
 add chain inet {TABLE} {MARKER}
-add chain inet {TABLE} g_prerouting {{ type filter hook prerouting priority raw; policy accept; }}
+add chain inet {TABLE} g_prerouting {{ type filter hook prerouting priority mangle; policy accept; }}
 flush chain inet {TABLE} g_prerouting
 add rule inet {TABLE} g_prerouting iif "lo" accept
 add rule inet {TABLE} g_prerouting ip daddr 127.0.0.0/8 drop
+add rule inet {TABLE} g_prerouting ct state established,related accept
 add rule inet {TABLE} g_prerouting ip daddr . iifname @g_doors4 accept
 add rule inet {TABLE} g_prerouting ip6 daddr . iifname @g_doors6 accept
 add rule inet {TABLE} g_prerouting ip daddr @g_shielded4 drop

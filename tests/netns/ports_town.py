@@ -24,6 +24,14 @@ from pycni.spec.address import Prefix
 
 DEADLINE = 10.0
 
+_SETTLED = """
+ip -6 -o addr show tentative | while read _ device _ address _; do
+    ip addr del $address dev $device
+    ip addr add $address dev $device nodad
+done
+"""
+"""Link-local addresses are usable at once, and not after a second or two."""
+
 ADDRESSES = {
     "a": ("10.1.2.2/24", "fd00:2::2/64"),
     "b": ("10.1.2.3/24", "fd00:2::3/64"),
@@ -82,6 +90,8 @@ def binding(text: str) -> PortBinding:
 @contextlib.contextmanager
 def built(run: Path, backend: str) -> Iterator[PortsTown]:
     with firewall_town.built() as town:
+        for space in (town.host, town.a, town.b, town.c, town.outside):
+            space.sh(_SETTLED)
         # the town's own, to be found out whether publishing does it
         town.host.sh("echo 0 > /proc/sys/net/ipv4/conf/br0/route_localnet")
         ports_town = PortsTown(town, run, backend)
