@@ -75,7 +75,7 @@ class _Described(Struct):
 def described(image_id: str, raw: bytes, size: int = 0) -> Image:
     """The image that a configuration is about.  InvalidParameter: it is none; Unsupported: not for Linux."""
     try:
-        found = msgspec.convert(_without_nulls(msgspec.json.decode(raw)), type=_Described)
+        found = msgspec.convert(without_nulls(msgspec.json.decode(raw)), type=_Described)
     except msgspec.MsgspecError as error:
         raise InvalidParameter(f"image {image_id}: not an image configuration: {error}") from error
     if found.os not in ("", "linux"):
@@ -94,8 +94,8 @@ def described(image_id: str, raw: bytes, size: int = 0) -> Image:
     )
 
 
-def _without_nulls(value: Any) -> Any:
-    """Builders write null for what is not set."""
+def without_nulls(value: Any) -> Any:
+    """Go writes null for what is not set."""
     if isinstance(value, dict):
-        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+        return {key: without_nulls(each) for key, each in value.items() if each is not None}
     return value

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Struct, field
 
+from netd.failure import Failure
 from netd.runtime.images.durable import replace
 from netd.runtime.images.reference import Reference, parse
 
@@ -31,6 +32,8 @@ class Names:
                 names = msgspec.json.decode(stream.read(), type=_File).names
         except FileNotFoundError:
             names = {}
+        except msgspec.DecodeError as error:
+            raise Failure(f"{path} is damaged ({error}): remove it, and tag the images again by their ids") from error
         self._names = {name: image_id for name, image_id in names.items() if image_id in ids}
 
     def get(self, reference: Reference) -> str | None:

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, contextmanager
 import msgspec
 
 from netd.runtime.images.durable import WorkArea, locked, sync_directory, sync_tree
-from netd.runtime.images.manifest import Manifest, digest_of
+from netd.runtime.images.manifest import Manifest, digest_of, parse
 from netd.runtime.images.model import Image
 from netd.runtime.places import RuntimePlaces
 
@@ -58,10 +58,11 @@ class Shelf:
         return {image.id: image for image in images if image is not None}
 
     def read(self, image_id: str) -> Image | None:
+        """None also when a damaged disk has spoilt what is known of it: it can be pulled again."""
         try:
             with open(f"{self.directory(image_id)}/image.json", "rb") as stream:
                 return msgspec.json.decode(stream.read(), type=Image)
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.DecodeError):
             return None
 
     def publish(self, staged: str, image: Image) -> None:
@@ -69,9 +70,14 @@ class Shelf:
         with open(f"{staged}/image.json", "wb") as stream:
             stream.write(msgspec.json.encode(image))
         sync_tree(staged)
-        if not os.path.isdir(self.directory(image.id)):
+        if self.read(image.id) is not None:
+            return
+        if os.path.isdir(self.directory(image.id)):
+            with self.removing(image.id):
+                os.rename(staged, self.directory(image.id))
+        else:
             os.rename(staged, self.directory(image.id))
-            sync_directory(self._complete)
+        sync_directory(self._complete)
 
     @contextmanager
     def removing(self, image_id: str) -> Iterator[None]:
@@ -123,10 +129,15 @@ class Shelf:
 
     def _used_blobs(self) -> Iterator[str]:
         for name in os.listdir(self._complete):
-            with open(f"{self._complete}/{name}/manifest.json", "rb") as stream:
-                raw = stream.read()
+            try:
+                with open(f"{self._complete}/{name}/manifest.json", "rb") as stream:
+                    raw = stream.read()
+            except FileNotFoundError:
+                continue  # it is being removed
+            manifest = parse(raw, name)
+            assert isinstance(manifest, Manifest)
             yield digest_of(raw)
-            yield from msgspec.json.decode(raw, type=Manifest).blobs()
+            yield from manifest.blobs()
 
 
 def rootfs_path(images_dir: str, image_id: str) -> str:
