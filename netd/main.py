@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from netd import VERSION
 from netd.engine.engine import WORKERS, Engine, log
+from netd.engine.helper import command
 from netd.engine.listener import ListenError, listen, tell_manager
 from pycni.settings import REFERENCE_VERSION, Settings
 from pycni_plugins import NAMES, find
@@ -97,7 +98,10 @@ def run(options: Options, load: Loader = find) -> int:
         return 1
     # everything so far lives as long as we do: later collections need not look at it
     gc.freeze()
-    engine = Engine(listener, Settings(run_dir=options.run_dir), options.workers, load)
+    settings = Settings(run_dir=options.run_dir)
+    # the helper knows our plugins, not those of another loader
+    helper = command(options.run_dir) if load is find else ()
+    engine = Engine(listener, settings, options.workers, load, helper)
     tell_manager("READY=1", os.environ)
     os.read(wake, 1)
     tell_manager("STOPPING=1", os.environ)

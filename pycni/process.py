@@ -57,16 +57,23 @@ def run(
 
     `load` finds plugins for calls in place.  `stdin` None: the process's own, read when it is asked for."""
     _keep_standard_streams()
-    settings = settings or Settings()
+    read = _read_stdin if stdin is None else lambda: stdin
+    answer = answer_of(name, execute, read, load, settings or Settings())
+    written = _write(2, answer.stderr) and _write(1, answer.stdout)
+    return answer.status if written else 1
+
+
+def answer_of(
+    name: str, execute: Serve, read_stdin: Callable[[], bytes], load: Loader | None, settings: Settings
+) -> Answer:
+    """What `execute` answers on the machine as this process sees it.  A defect is an answer too."""
     with Namespace.current() as namespace:
         firewall: Firewall = _FirewallOnDemand(namespace, settings.run_dir)  # type: ignore[assignment]
         host = Host(namespace, firewall, Namespace.open, settings, load)
         try:
-            answer = execute(_read_stdin if stdin is None else lambda: stdin, host)
+            return execute(read_stdin, host)
         except Exception as error:  # a defect must look like a CNI error to the runtime
-            answer = crashed(name, error)
-    written = _write(2, answer.stderr) and _write(1, answer.stdout)
-    return answer.status if written else 1
+            return crashed(name, error)
 
 
 def crashed(name: str, error: Exception) -> Answer:

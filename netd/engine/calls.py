@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from _socket import socket
 from collections.abc import Callable
 
 from netd.engine import protocol
 from netd.engine.connection import Peer
-from netd.engine.counters import CRASHED, FAILED, NOT_MINE, SUCCEEDED, Counters
+from netd.engine.counters import ABROAD, CRASHED, FAILED, NOT_MINE, SUCCEEDED, Counters
+from netd.engine.helper import Helper
 from netd.engine.places import Place, Places, is_network_namespace
 from netd.engine.protocol import Call, ProtocolError
 from netd.engine.reaper import Reaper
-from netd.engine.surroundings import Surroundings, depends_on_directory
+from netd.engine.surroundings import Surroundings, depends_on_directory, pidfd_of
 from pycni.kernel.namespace import Namespace
 from pycni.plan.teardown import empty_trash
 from pycni.process import crashed
@@ -28,9 +30,16 @@ class Calls:
     """Everything calls share.  `load` finds plugins by name; tests bring their own."""
 
     def __init__(
-        self, settings: Settings, places: Places, reaper: Reaper, log: Callable[[str], None], load: Loader
+        self,
+        settings: Settings,
+        places: Places,
+        reaper: Reaper,
+        log: Callable[[str], None],
+        load: Loader,
+        helper: Helper,
     ) -> None:
         self.counters = Counters()
+        self.helper = helper
         self._settings = settings
         self._places = places
         self._reaper = reaper
@@ -39,16 +48,15 @@ class Calls:
         self._surroundings = Surroundings()
 
     def serve(self, body: bytes, descriptors: tuple[int, ...], peer: Peer, connection: socket) -> bytes:
-        """The frame to answer with.  ProtocolError when the body is malformed."""
+        """The frame to answer with, empty when somebody else will.  ProtocolError when the body is malformed."""
         self._reaper.call_begins()
         call = protocol.decode_call(body)
         if len(descriptors) < 2:
             raise ProtocolError("call without the caller's root directory and network namespace")
         root, netns, *container = descriptors
-        if not self._surroundings.shared_with(connection, peer.pid, root) or depends_on_directory(
-            call.environment, call.stdin
-        ):
-            return self._decline(call)
+        shared = self._surroundings.shared_with(connection, peer.pid, root)
+        if not shared or depends_on_directory(call.environment, call.stdin):
+            return b"" if self._sent_abroad(call, body, connection, root) else self._decline(call)
         try:
             entered = self._places.enter(netns)
         except OSError as error:  # out of descriptors; nothing was done, so the caller can do it
@@ -66,6 +74,18 @@ class Calls:
             if place is not self._places.own:
                 self._reaper.look_again()
         return protocol.answer_frame(answer.status, answer.stdout, answer.stderr)
+
+    def _sent_abroad(self, call: Call, body: bytes, connection: socket, root: int) -> bool:
+        pidfd = pidfd_of(connection)
+        if pidfd is None:
+            return False
+        try:
+            taken = self.helper.take(body, connection, pidfd, root)
+        finally:
+            os.close(pidfd)
+        if taken:
+            self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), ABROAD)
+        return taken
 
     def _decline(self, call: Call) -> bytes:
         self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), NOT_MINE)

@@ -11,6 +11,8 @@ SUCCEEDED = "succeeded"
 FAILED = "failed"
 CRASHED = "crashed"
 NOT_MINE = "not mine"
+ABROAD = "abroad"
+"""Served by the helper, for a caller that sees other files or users; how it ended, only the caller knows."""
 
 _OTHER = "other"
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import time
 from _socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
+from collections.abc import Sequence
 from threading import Lock, Thread, stack_size
 
 from netd import VERSION
 from netd.engine import protocol
 from netd.engine.calls import Calls
 from netd.engine.connection import Peer, Request, peer_of, receive, send
+from netd.engine.helper import Helper
 from netd.engine.listener import Listener
 from netd.engine.places import Places
 from netd.engine.protocol import ProtocolError
@@ -43,13 +45,22 @@ def log(text: str) -> None:
 
 
 class Engine:
-    """One engine on one listening socket.  `load` finds plugins by name."""
+    """One engine on one listening socket.  `load` finds plugins by name; `helper` is how to start the helper, nothing
+    for none."""
 
-    def __init__(self, listener: Listener, settings: Settings, workers: int = WORKERS, load: Loader = find) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        settings: Settings,
+        workers: int = WORKERS,
+        load: Loader = find,
+        helper: Sequence[str] = (),
+    ) -> None:
         self._listener = listener
         self._places = Places(settings.run_dir)
         self._reaper = Reaper(self._places, log)
-        self._calls = Calls(settings, self._places, self._reaper, log, load)
+        self._helper = Helper(helper, log)
+        self._calls = Calls(settings, self._places, self._reaper, log, load, self._helper)
         self._since = time.time()
         self._stopping = False
         self._uids = {0, os.geteuid()}
@@ -82,6 +93,7 @@ class Engine:
             for worker in self._workers:
                 worker.join()
         # systemd's socket must stay usable, so workers in accept(2) on it end with the process
+        self._helper.close()
         self._reaper.stop()
         self._listener.close()
 
@@ -142,7 +154,8 @@ class Engine:
         except ProtocolError as error:
             log(f"refused a request of process {peer.pid}: {error}")
             answer = protocol.frame(protocol.NOT_MINE)
-        send(connection, answer)
+        if answer:
+            send(connection, answer)
 
     def _answer(self, request: Request, peer: Peer, connection: socket) -> bytes:
         if request.header.version != protocol.VERSION:
