@@ -20,6 +20,7 @@ Without a process's name, starts all three in the foreground and starts again wh
   api              runs containers, and serves the HTTP API that `pynet run` and docker's clients use
 
   --run-dir DIR    what dies with the kernel: ledger, locks, sockets (default: {Settings().run_dir})
+  --root DIR       what outlives a reboot: images, containers (default: /var/lib/pynet)
   --version        print the version and the reference release whose behaviour is matched
   --help           print this; `pynetd PROCESS --help` the options of one
 """
@@ -38,20 +39,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _supervise(given: list[str]) -> int:
-    run_dir = Settings().run_dir
+    found = {"--run-dir": Settings().run_dir, "--root": ""}
     rest = given[:]
     while rest:
         name, equals, value = rest.pop(0).partition("=")
-        if name == "--run-dir" and not equals:
+        if name in found and not equals:
             value = rest.pop(0) if rest else ""
-        if name != "--run-dir" or not value.startswith("/"):
-            wrong = "--run-dir needs an absolute path" if name == "--run-dir" else f"unknown argument {name}"
+        if name not in found or not value.startswith("/"):
+            wrong = f"{name} needs an absolute path" if name in found else f"unknown argument {name}"
             sys.stderr.write(f"pynetd: {wrong}\n{USAGE}")
             return 2
-        run_dir = value
+        found[name] = value
     from netd.supervise import supervise
 
-    return supervise(run_dir)
+    return supervise(found["--run-dir"], {"api": ["--root", found["--root"]] if found["--root"] else []})
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ import signal
 import sys
 import time
 from _socket import AF_UNIX, SO_PASSCRED, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOL_SOCKET, socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
 
 from netd.engine.listener import tell_manager
 
-PROCESSES = ("engine", "dns")
+PROCESSES = ("engine", "dns", "api")
 FIRST_BREAK, LONGEST_BREAK = 0.1, 5.0
 """Seconds before a process is started again: none the first time, then these, each time in a row twice as many."""
 SETTLED = 10.0
@@ -58,8 +58,10 @@ class Process:
 class Supervisor:
     """Runs until a signal, or until one of the processes could not start."""
 
-    def __init__(self, run_dir: str, names: Iterable[str] = PROCESSES) -> None:
+    def __init__(self, run_dir: str, more: Mapping[str, Sequence[str]], names: Iterable[str] = PROCESSES) -> None:
+        """`more` are the words for one process besides, by its name."""
         self._run_dir = run_dir
+        self._more = more
         self._processes = [Process(name) for name in names]
         self._told = False
         self._stopping = False
@@ -114,7 +116,7 @@ class Supervisor:
             if os.getppid() == parent:
                 address = self._notices.getsockname()
                 environment = {**os.environ, "NOTIFY_SOCKET": "@" + address[1:].decode("latin-1")}
-                words = [*_command(), name, "--run-dir", self._run_dir]
+                words = [*_command(), name, "--run-dir", self._run_dir, *self._more.get(name, ())]
                 os.execve(words[0], words, environment)
         except BaseException as error:
             os.write(2, f"pynetd: starting {name}: {error}\n".encode(errors="backslashreplace"))
@@ -190,7 +192,7 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "netd.daemon"]
 
 
-def supervise(run_dir: str) -> int:
+def supervise(run_dir: str, more: Mapping[str, Sequence[str]]) -> int:
     """The exit status, as of `Supervisor.run`; 1 when another supervisor runs with this directory."""
     try:
         os.makedirs(run_dir, 0o755, exist_ok=True)
@@ -203,7 +205,7 @@ def supervise(run_dir: str) -> int:
     except BlockingIOError:
         _log(f"another pynetd runs with {run_dir}")
         return 1
-    return Supervisor(run_dir).run()
+    return Supervisor(run_dir, more).run()
 
 
 def _log(text: str) -> None:

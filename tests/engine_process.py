@@ -34,6 +34,7 @@ class EngineProcess:
         prefix: Sequence[str] = (),
         options: Sequence[str] = (),
         passed: int | None = None,
+        python: str = PLAIN,
     ) -> None:
         directory.mkdir(exist_ok=True)
         if passed is not None:
@@ -49,7 +50,7 @@ class EngineProcess:
         try:
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
-                    [*prefix, PLAIN, *program, "--run-dir", str(self.run_dir), *options],
+                    [*prefix, python, *program, "--run-dir", str(self.run_dir), *options],
                     stdin=subprocess.DEVNULL,
                     stderr=log,
                     cwd=ROOT,

@@ -41,7 +41,7 @@ def install(context: Context, arguments: Arguments) -> int:
     context.out.write(f"launcher: {prepared.kind}; without the engine {prepared.interpreter} runs the plugins\n")
     if with_units:
         context.out.write(f"engine: systemd starts it at the first call ({units.SOCKET} in {arguments.unit_dir})\n")
-        context.out.write(f"names: systemd runs the name server ({units.NAMES})\n")
+        context.out.write(f"names and containers: systemd runs them ({units.NAMES}, {units.API})\n")
     else:
         context.out.write(f"daemon: no systemd here, start engine, names and API with: {command}\n")
     return 0

@@ -11,9 +11,11 @@ from typing import Any
 
 from netd import VERSION
 from netd.cli import output
+from netd.cli.client import Daemon
 from netd.cli.context import Context
 from netd.cli.flags import Arguments
-from netd.engine import client
+from netd.engine import client as engine_client
+from netd.failure import Failure
 from netd.networks import directory, manage
 from pycni.settings import REFERENCE_VERSION
 from pycni.spec.version import CURRENT
@@ -38,8 +40,8 @@ def status(context: Context, arguments: Arguments) -> int:
 
 def _engine(path: str) -> tuple[dict[str, Any] | None, str]:
     try:
-        return client.status(path), ""
-    except client.NoEngine as error:
+        return engine_client.status(path), ""
+    except engine_client.NoEngine as error:
         return None, str(error)
 
 
@@ -57,6 +59,7 @@ def _report(context: Context, engine: dict[str, Any] | None, reason: str) -> dic
         "Sockets": engine["sockets"] if engine else [],
         "Calls": _calls(engine["calls"]) if engine else {},
         "Names": _names(context.places.run_dir),
+        "Api": _api(context.places.run_dir),
         "Busy": engine["busy"] if engine else 0,
         "Deferred": engine["deferred"] if engine else 0,
         "Networks": len(networks),
@@ -90,6 +93,24 @@ def _names(run_dir: str) -> dict[str, Any]:
         "Resolvers": told["sandboxes"],
         "Queries": sum(counters.values()),
         "QueryLog": told["query_log"],
+    }
+
+
+def _api(run_dir: str) -> dict[str, Any]:
+    """What the API says of its containers; without one only that it does not run."""
+    client = Daemon(os.path.join(run_dir, "api.sock"))
+    try:
+        told = client.get("/info")
+    except Failure as error:
+        return {"Running": False, "Reason": str(error)}
+    finally:
+        client.close()
+    return {
+        "Running": True,
+        "Reason": "",
+        "ContainersRunning": told["ContainersRunning"],
+        "Containers": told["Containers"],
+        "Images": told["Images"],
     }
 
 
@@ -142,6 +163,7 @@ def _text(report: dict[str, Any], now: float) -> str:
         ("sockets", " ".join(report["Sockets"]) or "none"),
         ("calls", f"{calls}; {report['Busy']} running, {report['Deferred']} deferred"),
         ("names", _names_text(report["Names"])),
+        ("containers", _api_text(report["Api"])),
         ("networks", f"{report['Networks']} in {report['NetconfDir']}"),
         ("attachments", f"{report['Attachments']}{stale}"),
         ("firewall", report["Backend"] or "none usable"),
@@ -160,6 +182,12 @@ def _names_text(names: dict[str, Any]) -> str:
     return (
         f"running, {names['Attachments']} attachments, {names['Resolvers']} resolvers, {names['Queries']} queries{log}"
     )
+
+
+def _api_text(api: dict[str, Any]) -> str:
+    if not api["Running"]:
+        return f"no API ({api['Reason']})"
+    return f"{api['ContainersRunning']} running of {api['Containers']}, {api['Images']} images"
 
 
 def _ago(seconds: float) -> str:

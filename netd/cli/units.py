@@ -1,4 +1,5 @@
-"""systemd units: the engine is started by the first plugin call, the name server at boot; both again when they die."""
+"""systemd units: the engine starts at the first plugin call, name server and API at boot; all of them again when they
+die."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ from netd.networks.places import RUN_DIR
 RUNNING = "/run/systemd/system"
 """Exists exactly where systemd is the init process (sd_booted(3))."""
 
-SOCKET, SERVICE, NAMES = "pynetd.socket", "pynetd.service", "pynetd-dns.service"
+SOCKET, SERVICE, NAMES, API = "pynetd.socket", "pynetd.service", "pynetd-dns.service", "pynetd-api.service"
+
+_ALL = (SOCKET, SERVICE, NAMES, API)
 
 
-def texts(run_dir: str, command: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+def texts(run_dir: str, command: Sequence[str], names: Sequence[str], api: Sequence[str]) -> dict[str, str]:
     """The units' texts by file name.  `command` starts the engine in the foreground, `names` the name server."""
     # KillMode: a stop lets running calls finish, so the programs they started must not get the signal.  Nothing that
     # gives the service a mount namespace of its own (ProtectSystem, PrivateTmp): every caller would be a foreign one
@@ -66,6 +69,27 @@ OOMScoreAdjust=-500
 [Install]
 WantedBy=multi-user.target
 """,
+        # containers outlive their daemon, and their cgroups are runc's
+        API: f"""\
+[Unit]
+Description=pynet containers and their API
+Wants={SOCKET} {NAMES}
+After={SOCKET} {NAMES}
+
+[Service]
+Type=notify
+ExecStart={" ".join(map(_quoted, api))}
+KillMode=process
+Delegate=yes
+Restart=always
+RestartSec=100ms
+OOMScoreAdjust=-500
+LimitNOFILE=infinity
+TasksMax=infinity
+
+[Install]
+WantedBy=multi-user.target
+""",
     }
 
 
@@ -93,7 +117,8 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
     it should be.  InstallError when systemctl refuses."""
     changed = []
     os.makedirs(unit_dir, mode=0o755, exist_ok=True)
-    for name, text in texts(run_dir, daemon_command(run_dir, "engine"), daemon_command(run_dir, "dns")).items():
+    commands = [daemon_command(run_dir, process) for process in ("engine", "dns", "api")]
+    for name, text in texts(run_dir, *commands).items():
         path = os.path.join(unit_dir, name)
         if _content(path) == text:
             continue
@@ -104,17 +129,17 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
         changed.append(path)
     if is_running():
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", SOCKET, NAMES)
+        _systemctl("enable", "--now", SOCKET, NAMES, API)
         if changed:
-            _systemctl("try-restart", SERVICE, NAMES)
+            _systemctl("try-restart", SERVICE, NAMES, API)
     return changed
 
 
 def remove(unit_dir: str) -> list[str]:
     """Stops the engine where systemd runs it and removes the units; returns the paths removed."""
-    present = [path for name in (SERVICE, SOCKET, NAMES) if os.path.lexists(path := os.path.join(unit_dir, name))]
+    present = [path for name in _ALL if os.path.lexists(path := os.path.join(unit_dir, name))]
     if present and is_running():
-        _systemctl("disable", "--now", SOCKET, SERVICE, NAMES)
+        _systemctl("disable", "--now", *_ALL)
     for path in present:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from engine_process import EngineProcess
-from launchers import PLAIN, ROOT
+from launchers import ROOT
 
 from netd.engine import client
 from netd.supervise import PROCESSES
@@ -21,9 +22,16 @@ SECONDS = 20
 PROGRAM = ("-m", "netd.daemon")
 
 
+def start(tmp_path: Path) -> EngineProcess:
+    """In namespaces of its own, as the API makes a default network."""
+    words = ("/usr/bin/unshare", "--net", "--mount", "--propagation", "private", "--")
+    options = ("--root", str(tmp_path / "root"))
+    return EngineProcess(tmp_path / "pynetd", PROGRAM, words, options, python=sys.executable)
+
+
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[EngineProcess]:
-    process = EngineProcess(tmp_path / "pynetd", PROGRAM)
+    process = start(tmp_path)
     yield process
     if process.process.poll() is None:
         process.stop()
@@ -105,7 +113,7 @@ def test_killed_itself_its_processes_end_and_a_new_one_serves(daemon: EngineProc
     running = children(daemon.process.pid)
     daemon.kill()
     assert eventually(lambda: all(is_gone(pid) for pid in running.values()))
-    again = EngineProcess(tmp_path / "pynetd", PROGRAM)
+    again = start(tmp_path)
     try:
         assert names_answer(again)
         assert engine_pid(again)
@@ -115,7 +123,7 @@ def test_killed_itself_its_processes_end_and_a_new_one_serves(daemon: EngineProc
 
 def test_a_second_one_is_refused(daemon: EngineProcess) -> None:
     second = subprocess.run(
-        [PLAIN, *PROGRAM, "--run-dir", str(daemon.run_dir)],
+        [sys.executable, *PROGRAM, "--run-dir", str(daemon.run_dir)],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -129,7 +137,17 @@ def test_one_that_cannot_start_ends_all(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     (run_dir / "dns.sock").mkdir(parents=True)
     done = subprocess.run(
-        [PLAIN, *PROGRAM, "--run-dir", str(run_dir)],
+        [
+            "/usr/bin/unshare",
+            "--net",
+            "--",
+            sys.executable,
+            *PROGRAM,
+            "--run-dir",
+            str(run_dir),
+            "--root",
+            str(tmp_path / "root"),
+        ],
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -226,7 +226,7 @@ ENGINE = {
 
 
 def test_status_with_an_engine(pynet: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status.client, "status", lambda _path: ENGINE)
+    monkeypatch.setattr(status.engine_client, "status", lambda _path: ENGINE)
     pynet.ok("create web")
     pynet.lease("web", "10.208.0.2")
     lines = dict(line.split(":", 1) for line in pynet.ok("status").splitlines())
@@ -241,7 +241,7 @@ def test_status_without_an_engine(pynet: Shell, monkeypatch: pytest.MonkeyPatch)
     def refuse(path: str) -> None:
         raise NoEngine(f"no engine at {path}: connection refused")
 
-    monkeypatch.setattr(status.client, "status", refuse)
+    monkeypatch.setattr(status.engine_client, "status", refuse)
     code, out, err = pynet.run("status")
     assert (code, err) == (3, "")
     assert "engine:      not running (no engine at " in out
