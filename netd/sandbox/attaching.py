@@ -88,13 +88,15 @@ class Attacher:
                 problem += f"; cleaning up after it failed too: {second}"
             raise Failure(problem) from None
 
-    def detach(self, entry: CacheEntry) -> None:
+    def detach(self, entry: CacheEntry, at_once: bool = False) -> None:
         """Nothing of the attachment is left; CniError after everything was tried.  It goes by the list as it was when
-        the attachment was made, so that a network that was changed or removed meanwhile leaves nothing behind."""
+        the attachment was made, so that a network that was changed or removed meanwhile leaves nothing behind.
+        `at_once`: somebody lives on in the namespace."""
         attachment = entry.attachment
         if not os.path.exists(attachment.netns):
             attachment = attachment.replace(netns="")
-        self._chains.delete(parse_list(entry.config), attachment, own_first=entry.network == CNI_NAME)
+        own = entry.network == CNI_NAME
+        self._chains.delete(parse_list(entry.config), attachment, own_first=own, at_once=at_once)
 
     def detach_lease(self, known: Known, container_id: str, ifname: str) -> None:
         """As `detach`, for an attachment that nothing but a lease tells of."""

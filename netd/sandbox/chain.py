@@ -93,9 +93,12 @@ class Chains:
         with self._runtime(own_first) as runtime:
             return runtime.add(served(network), attachment)
 
-    def delete(self, network: NetworkList, attachment: Attachment, own_first: bool = False) -> None:
-        """Detaches; every plugin is run, then the first's DelegateError."""
-        with self._runtime(own_first) as runtime:
+    def delete(
+        self, network: NetworkList, attachment: Attachment, own_first: bool = False, at_once: bool = False
+    ) -> None:
+        """Detaches; every plugin is run, then the first's DelegateError.  `at_once`: somebody lives on in the namespace
+        and must not see a link that waits for its deletion."""
+        with self._runtime(own_first, at_once) as runtime:
             runtime.delete(served(network), attachment)
 
     def entries(self, container_id: str) -> list[CacheEntry]:
@@ -103,7 +106,7 @@ class Chains:
         return self.cache.entries(container_id)
 
     @contextmanager
-    def _runtime(self, own_first: bool) -> Iterator[Runtime]:
+    def _runtime(self, own_first: bool, at_once: bool = False) -> Iterator[Runtime]:
         # links are destroyed when nobody else wants the kernel's lock
         self._reaper.call_begins()
         with self.host() as namespace:
@@ -114,7 +117,7 @@ class Chains:
                 Namespace.open,
                 self._settings,
                 find,
-                lambda work: self._reaper.defer(place, work),
+                None if at_once else lambda work: self._reaper.defer(place, work),
             )
 
             def in_place(plugin: str, environment: Mapping[str, str], stdin: bytes) -> Completed | None:

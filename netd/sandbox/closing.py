@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netd.runtime.model import Container, SandboxState
-from netd.sandbox import endpoints, modes, namespaces
+from netd.failure import NotFound
+from netd.runtime.model import Container, ContainerConfig, HostConfig, SandboxState
+from netd.sandbox import endpoints, modes, namespaces, surroundings
 from netd.sandbox.catalog import Known
 from netd.sandbox.creating import find_or_none
 from netd.sandbox.parts import Parts
@@ -31,9 +32,30 @@ def close_own(parts: Parts, container: Container, kept: bool) -> None:
     else:
         attempt(parts, name, lambda: withdraw(parts, container.id, path))
     attempt(parts, name, lambda: parts.ports.unpublish(container))
-    if not kept:
+    if kept:
+        # the addresses are in use still, and no more open to strangers than before
+        attempt(parts, name, lambda: _shield(parts, container))
+    else:
         discard(parts, container.id, path, names=False)
     forget(parts, container)
+
+
+def _shield(parts: Parts, container: Container) -> None:
+    parts.ports.shield(container, surroundings.shielded(parts, surroundings.present(parts, container)))
+
+
+def end(parts: Parts, root: str) -> None:
+    """The last one who used a sandbox has left it, after the container that made it stopped, or was removed."""
+    attempt(parts, f"closing the sandbox of {root[:12]}", lambda: parts.ports.unpublish(_container(parts, root)))
+    discard(parts, root, parts.path(root))
+
+
+def _container(parts: Parts, container_id: str) -> Container:
+    """The container, or what can be said of one that is gone."""
+    try:
+        return parts.lookup(container_id)
+    except NotFound:
+        return Container(container_id, container_id[:12], "", ContainerConfig(), HostConfig())
 
 
 def _silence(parts: Parts, path: str) -> None:
@@ -76,7 +98,7 @@ def undo(parts: Parts, container: Container, path: str, kept: bool, before: froz
         for entries in parts.attacher.entries(container.id).values():
             for entry in entries:
                 if (entry.network, entry.attachment.ifname) not in before:
-                    attempt(parts, what, lambda entry=entry: parts.attacher.detach(entry))  # type: ignore[misc]
+                    attempt(parts, what, lambda entry=entry: parts.attacher.detach(entry, at_once=True))  # type: ignore[misc]
     else:
         discard(parts, container.id, path)
     _clear(container)

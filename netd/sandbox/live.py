@@ -42,7 +42,7 @@ def _undo(
         if entry.attachment.ifname not in kept:
             found = parts.attacher.of_entry(known, container.networks[known.name], entry)
             now[known.name] = found
-            attempt(parts, what, lambda entry=entry: parts.attacher.detach(entry))  # type: ignore[misc]
+            attempt(parts, what, lambda entry=entry: parts.attacher.detach(entry, at_once=True))  # type: ignore[misc]
     container.networks.pop(known.name, None)
     opening.note(container, before)
     attempt(parts, what, lambda: _settle(parts, container, namespace, now, before))
@@ -61,7 +61,7 @@ def disconnect(parts: Parts, container: Container, known: Known) -> None:
         ifname = container.sandbox.ifnames.get(known.name)
         for entry in entries:
             if entry.attachment.ifname == ifname:
-                _try(problems, lambda entry=entry: parts.attacher.detach(entry))  # type: ignore[misc]
+                _try(problems, lambda entry=entry: parts.attacher.detach(entry, at_once=True))  # type: ignore[misc]
         endpoint = container.networks.pop(known.name)
         if known.name in container.sandbox.random_macs:
             endpoint.mac_address = ""

@@ -136,7 +136,7 @@ class _Opening:
             for entry in entries:
                 if name and name not in self._endpoints and self._still_wanted(name, entry):
                     continue
-                self._parts.attacher.detach(entry)
+                self._parts.attacher.detach(entry, at_once=True)
 
     def _still_wanted(self, name: str, entry: CacheEntry) -> bool:
         endpoint = self._container.networks[name]

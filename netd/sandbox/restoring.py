@@ -50,21 +50,23 @@ def _by_namespace(parts: Parts, container: Container) -> str:
     return ""
 
 
-def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str]) -> None:
+def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str], running: AbstractSet[str]) -> None:
     """Sandboxes that nobody runs in go: those a crash left, those of containers that are gone, all after a reboot.
-    Leases of killed starts are given back."""
+    Leases of killed starts are given back.  `used` are the ids of those whose sandboxes stay, `running` those who are
+    in their own: of the others names and ports go."""
     ours = {container.id: container for container in containers}
-    stale: dict[str, str] = {}
+    stale: set[str] = set()
     for entry in parts.chains.entries(""):
         attachment = entry.attachment
         mine = attachment.container_id in ours or os.path.dirname(attachment.netns) == parts.runtime.namespaces
         if mine and attachment.container_id not in used:
-            stale[attachment.container_id] = attachment.netns or parts.path(attachment.container_id)
-    for container_id, path in stale.items():
-        closing.discard(parts, container_id, path)
+            stale.add(attachment.container_id)
+    for container_id in stale:
+        closing.end(parts, container_id)
     for container in ours.values():
-        if container.id not in used and (container.sandbox.key or container.sandbox.id):
-            closing.close_own(parts, container, kept=False)
+        shares_host = container.state.running and not container.sandbox.key
+        if container.id not in running and container.sandbox.id and not shares_host:
+            closing.close_own(parts, container, kept=container.id in used)
     _collect_namespaces(parts, used)
     _collect_leases(parts, ours, used)
 

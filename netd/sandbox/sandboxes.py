@@ -133,7 +133,7 @@ class Sandboxes:
                 return
             container.sandbox = SandboxState()
             if not kept:
-                closing.discard(self._parts, root, self._parts.path(root))
+                closing.end(self._parts, root)
 
     # while it runs
 
@@ -213,9 +213,10 @@ class Sandboxes:
         everyone = list(containers)
         for container, root in restoring.users(self._parts, everyone):
             self._enter(root, container.id)
-        restoring.collect(self._parts, everyone, set(self._users))
+        running = {container.id for container in everyone if self._is_open(container)}
+        restoring.collect(self._parts, everyone, set(self._users), running)
         for container in everyone:
-            if self._is_open(container):
+            if container.id in running:
                 with self._lock(container.id):
                     restoring.resume(self._parts, container)
 

@@ -21,6 +21,7 @@ from netd.networks.places import Places
 from netd.networks.request import parse_request
 from netd.ports.gateways import Endpoint as Shielded
 from netd.ports.gateways import Gateways
+from netd.ports.publish import Ports
 from netd.runtime.bus import Events
 from netd.runtime.model import Container, ContainerConfig, Endpoint, EndpointAddresses, HostConfig, PortBinding
 from netd.runtime.places import RuntimePlaces
@@ -230,6 +231,7 @@ class Town:
         self.threads = ThreadPoolExecutor(initializer=lambda: setns(self.host.fd, CLONE_NEWNET))
         self.boxes: dict[str, Box] = {}
         self.ports = Ledger()
+        self.real_ports: Any = None
         self.events = Events()
         self.log: list[str] = []
         self.sandboxes = self.make_sandboxes()
@@ -266,6 +268,12 @@ class Town:
             )
 
         return AtHome(self.threads, make)
+
+    def publish_for_real(self) -> None:
+        """Ports are held, and led to containers, by the product from now on."""
+        self.real_ports = AtHome(self.threads, lambda: Ports(self.runtime, self.log.append))
+        self.sandboxes.shut_down()
+        self.sandboxes = self.make_sandboxes(self.real_ports)
 
     def lookup(self, wanted: str) -> Container:
         for box in self.boxes.values():
@@ -352,6 +360,8 @@ class Town:
         for box in self.boxes.values():
             box.kill()
         self.sandboxes.shut_down()
+        if self.real_ports is not None:
+            self.real_ports.close()
         self.threads.shutdown()
         if self.process is not None:
             self.process.kill()

@@ -1,0 +1,123 @@
+"""A new daemon knows the containers of the one before; after a reboot nothing of them is in the way."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox_town import NOTHING, Box, Ledger, Town, static
+
+from netd.runtime.model import Endpoint, PortBinding, decode, encode
+from netd.sandbox import namespaces
+
+PUBLISHED = {"80/tcp": [PortBinding(host_port="8080")]}
+
+
+@pytest.fixture
+def town(netns: Callable[[], Any], tmp_path: Path) -> Iterator[Town]:
+    made = Town(netns, tmp_path)
+    made.network("mynet", subnet="10.1.0.0/24")
+    made.network("other", subnet="10.2.0.0/24")
+    yield made
+    made.close()
+
+
+def new_daemon(town: Town) -> None:
+    """The old one is gone without a word; containers are read from disk."""
+    town.sandboxes.shut_down()
+    for box in town.boxes.values():
+        box.container = decode(encode(box.container))
+    town.ports = Ledger()
+    town.sandboxes = town.make_sandboxes()
+    town.sandboxes.restore([box.container for box in town.boxes.values()])
+
+
+def died(box: Box) -> None:
+    """While no daemon looked."""
+    box.kill()
+    box.container.state.status = "exited"
+
+
+def test_everything_is_as_before(town: Town) -> None:
+    web = town.started("web", "mynet", port_bindings=PUBLISHED)
+    joiner = town.started("joiner", "container:web")
+    peer = town.started("peer", "mynet", networks={"mynet": Endpoint(aliases=["www"])})
+    before = town.left()
+    new_daemon(town)
+    now = town.left()
+    assert {**now, "ports": before["ports"]} == before
+    assert town.log == []
+    assert town.ports.published[web.container.id].ipv4 is not None
+    assert [str(each.address) for each in town.ports.shields[web.container.id]] == ["10.1.0.2"]
+    assert web.ask("www", port=53) == ["10.1.0.3"]
+    town.sandboxes.connect(web.container, "other", Endpoint())
+    assert joiner.interfaces() == {"eth0": ["10.1.0.2/24"], "eth1": ["10.2.0.2/24"]}
+    web.stop()
+    assert joiner.interfaces() == {"eth0": ["10.1.0.2/24"], "eth1": ["10.2.0.2/24"]}
+    joiner.stop()
+    peer.stop()
+    town.settle()
+    assert town.left() == NOTHING
+
+
+def test_what_ended_while_no_daemon_looked_is_taken_away(town: Town) -> None:
+    web, peer = town.started("web", "mynet"), town.started("peer", "mynet")
+    joined = town.started("joined", "mynet")
+    joiner = town.started("joiner", "container:joined")
+    died(web)
+    died(joined)
+    new_daemon(town)
+    for gone in (web, joined):
+        assert peer.ask(gone.container.name, port=53) == "SERVFAIL"
+        assert gone.container.networks["mynet"].ip_address == ""
+        assert gone.container.id not in town.ports.published
+    assert joiner.interfaces() == {"eth0": ["10.1.0.4/24"]}, "somebody still lives there"
+    assert town.started("new", "mynet").address("mynet") == "10.1.0.2"
+    town.boxes.pop(joined.container.id)
+    new_daemon(town)
+    assert joiner.interfaces() == {"eth0": ["10.1.0.4/24"]}, "found by the process, now that its donor is gone"
+    joiner.stop()
+    assert "mynet/10.1.0.4" not in town.left()["leases"]
+
+
+def test_a_removed_containers_sandbox_goes_too(town: Town) -> None:
+    web = town.started("web", "mynet")
+    web.kill()
+    town.boxes.clear()
+    new_daemon(town)
+    town.settle()
+    assert town.left() == NOTHING
+
+
+def test_after_a_reboot_leases_are_free_and_containers_start(town: Town) -> None:
+    web = town.started("web", "mynet", networks={"mynet": static("10.1.0.9")})
+    peer = town.started("peer", "mynet")
+    for box in (web, peer):
+        box.kill()
+    # the kernel forgets links and namespaces, and /run is empty
+    for name in Path(town.runtime.namespaces).iterdir():
+        namespaces.remove(str(name))
+    shutil.rmtree(town.runtime.run)
+    shutil.rmtree(f"{town.run_dir}/dns")
+    for box in (web, peer):
+        box.container.state.status = "exited"
+    assert town.left()["leases"] != []
+    new_daemon(town)
+    assert town.left() == NOTHING
+    assert web.start().address("mynet") == "10.1.0.9"
+    assert peer.start().address("mynet") == "10.1.0.2"
+
+
+def test_an_attachment_that_was_cut_short_is_taken_back(town: Town) -> None:
+    web = town.create("web", "mynet")
+    folder = Path(town.places.lease_dir) / "mynet"
+    folder.mkdir(parents=True)
+    (folder / "10.1.0.2").write_text(f"{web.container.id}\r\neth0")
+    (folder / "10.1.0.3").write_text("somebody-else\r\neth0")
+    namespaces.create(f"{town.runtime.namespaces}/{web.container.short_id}")
+    new_daemon(town)
+    assert town.left() == {**NOTHING, "leases": ["mynet/10.1.0.3"]}
+    assert web.start().address("mynet") == "10.1.0.2"
