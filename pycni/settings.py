@@ -10,8 +10,10 @@ REFERENCE_VERSION = "v1.9.1"
 
 
 class Settings(Record):
-    """`run_dir` holds what dies with the kernel (ledger, locks, sockets)."""
+    """`run_dir` holds what dies with the kernel (ledger, locks, sockets); `system_bus` is D-Bus' socket where the
+    caller's environment does not name another."""
 
     run_dir: str = "/run/pynet"
     tuning_allowlist: str = "/etc/cni/tuning/allowlist.conf"
+    system_bus: str = "/var/run/dbus/system_bus_socket"
     build_version: str = REFERENCE_VERSION

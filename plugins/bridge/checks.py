@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pycni.firewall.facts import Masquerade
-from pycni.firewall.naming import MASQUERADE
+from pycni.firewall.facts import BRIDGE_NAT, Masquerade, SpoofCheck
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK
 from pycni.kernel.model import IFF_PROMISC, Link, format_mac
 from pycni.plan.verify import container_interface, verify_addresses, verify_routes, verify_rules
 from pycni.skeleton import Context
 from pycni.spec.errors import CniError
 from pycni.spec.result import Interface, Result
 from pycni_plugins.bridge.config import Bridge, parse
+from pycni_plugins.bridge.layers import port_vlans
 
 
 def check(context: Context) -> None:
@@ -29,7 +30,10 @@ def check(context: Context) -> None:
     if link.kind != "veth":
         raise CniError(f"Error: Container interface {link.name} not of type veth")
     _check_mac("Container", inside, link)
-    _check_port(context, previous, device, link)
+    port = _check_port(context, previous, device, link)
+    _check_vlans(context, bridge, port)
+    if bridge.spoofcheck:
+        verify_rules(context, SPOOFCHECK, BRIDGE_NAT, (SpoofCheck(port.name, link.mac),))
     verify_addresses(container, link, previous)
     verify_routes(container, previous)
     if bridge.has_ipam and bridge.masquerade:
@@ -60,7 +64,19 @@ def _check_mac(what: str, reported: Interface, link: Link) -> None:
         )
 
 
-def _check_port(context: Context, previous: Result, bridge: Link, inside: Link) -> None:
+def _check_vlans(context: Context, bridge: Bridge, port: Link) -> None:
+    """Unlike the reference, which looks at no VLAN."""
+    wanted = port_vlans(bridge)
+    if not wanted:
+        return
+    from pycni.plan.vlans import missing
+
+    for each in missing(context.host.namespace, port, wanted):
+        raise CniError(f"bridge port {port.name} is not in VLAN {each.vid} as configured")
+
+
+def _check_port(context: Context, previous: Result, bridge: Link, inside: Link) -> Link:
+    """The host's end."""
     for reported in previous.interfaces:
         if reported.sandbox or reported.name == bridge.name:
             continue
@@ -70,5 +86,5 @@ def _check_port(context: Context, previous: Result, bridge: Link, inside: Link) 
         if link.master != bridge.index:
             continue
         _check_mac("Host", reported, link)
-        return
+        return link
     raise CniError(f"CNI veth created for bridge {bridge.name} was not found")

@@ -14,7 +14,8 @@ _MASQUERADE_BACKENDS = ("iptables", "nftables")
 
 
 class Bridge(Record):
-    """The keys after their rules; `mac` is 6 bytes or None, `masquerade_backend` "" lets the host decide."""
+    """The keys after their rules; `mac` is 6 bytes or None, `masquerade_backend` "" lets the host decide, `vlan` 0 is
+    none, `trunk` is sorted, and `filtering` says whether a new bridge filters VLANs."""
 
     name: str
     gateway: bool
@@ -30,17 +31,21 @@ class Bridge(Record):
     isolated: bool
     mac: bytes | None
     has_ipam: bool
+    vlan: int = 0
+    trunk: tuple[int, ...] = ()
+    filtering: bool = False
+    keep_default_vlan: bool = False
+    spoofcheck: bool = False
 
 
 def parse(config: Config, cni_args: str) -> Bridge:
     """All keys with their rules; CniError names the key at fault."""
     bridge = parse_for_removal(config, cni_args)
     section = config.section
-    if bridge.hairpin and bridge.promiscuous:
-        raise CniError("cannot set hairpin mode and promiscuous mode at the same time")
-    _refuse_vlans(section)
     if not bridge.container_up and bridge.has_ipam:
         raise CniError("cannot use IPAM when DisableContainerInterface flag is set")
+    if bridge.hairpin and bridge.promiscuous:
+        raise CniError("cannot set hairpin mode and promiscuous mode at the same time")
     if bridge.masquerade and bridge.masquerade_backend and bridge.masquerade_backend not in _MASQUERADE_BACKENDS:
         raise CniError(f'unknown ipmasq backend "{bridge.masquerade_backend}"')
     section.integer("mtu", unsigned=True)
@@ -52,8 +57,11 @@ def parse_for_removal(config: Config, cni_args: str) -> Bridge:
     """The keys with only those rules that the reference has on DEL too.  What an ADD was refused for must not keep
     the DEL that follows it from succeeding, or the runtime could never forget the container.  `mac` is None."""
     section = config.section
+    vlan = section.integer("vlan")
+    if not 0 <= vlan <= _MAX_VLAN:
+        raise CniError(f"invalid VLAN ID {vlan} (must be between 0 and 4094)")
+    trunk = {vid for each in section.sections("vlanTrunk") for vid in _trunk(each)}
     arguments.parse(cni_args, ("MAC",))
-    _check_vlans(section)
     default_gateway = section.boolean("isDefaultGateway")
     return Bridge(
         name=section.string("bridge") or "cni0",
@@ -70,6 +78,11 @@ def parse_for_removal(config: Config, cni_args: str) -> Bridge:
         isolated=section.boolean("portIsolation"),
         mac=None,
         has_ipam=bool(config.ipam_type),
+        vlan=vlan,
+        trunk=tuple(sorted(trunk)),
+        filtering=vlan != 0 or section.has("vlanTrunk"),
+        keep_default_vlan=section.boolean("preserveDefaultVlan"),
+        spoofcheck=section.boolean("macspoofchk"),
     )
 
 
@@ -89,32 +102,25 @@ def _mac(config: Config, cni_args: str) -> bytes | None:
         raise CniError(f"failed to make veth pair: {error}") from None
 
 
-def _check_vlans(section: Section) -> None:
-    vlan = section.integer("vlan")
-    if not 0 <= vlan <= _MAX_VLAN:
-        raise CniError(f"invalid VLAN ID {vlan} (must be between 0 and 4094)")
-    for each in section.sections("vlanTrunk"):
-        _check_trunk(each)
-
-
-def _refuse_vlans(section: Section) -> None:
-    for key, used in (
-        ("vlan", bool(section.integer("vlan"))),
-        ("vlanTrunk", section.has("vlanTrunk")),
-        ("macspoofchk", section.boolean("macspoofchk")),
-    ):
-        if used:
-            raise section.wrong(key, "not supported by this version")
-
-
-def _check_trunk(trunk: Section) -> None:
+def _trunk(trunk: Section) -> list[int]:
+    """The VLANs of one item of vlanTrunk: a range, a single one, both or none."""
     low, high, single = (trunk.optional_integer(key) for key in ("minID", "maxID", "id"))
-    if low is None and high is not None:
-        raise CniError("minID and maxID should be configured simultaneously, minID is missing")
-    if low is not None and high is None:
-        raise CniError("minID and maxID should be configured simultaneously, maxID is missing")
-    for name, value in (("minID", low), ("maxID", high), ("id", single)):
-        if value is not None and not 1 <= value <= _MAX_VLAN:
-            raise CniError(f"incorrect trunk {name} parameter")
-    if low is not None and high is not None and low > high:
-        raise CniError("minID is greater than maxID in trunk parameter")
+    found: list[int] = []
+    if low is not None and high is not None:
+        for name, value in (("minID", low), ("maxID", high)):
+            _check_trunk(name, value)
+        if low > high:
+            raise CniError("minID is greater than maxID in trunk parameter")
+        found += range(low, high + 1)
+    elif low is not None or high is not None:
+        missing = "minID" if low is None else "maxID"
+        raise CniError(f"minID and maxID should be configured simultaneously, {missing} is missing")
+    if single is not None:
+        _check_trunk("id", single)
+        found.append(single)
+    return found
+
+
+def _check_trunk(name: str, value: int) -> None:
+    if not 1 <= value <= _MAX_VLAN:
+        raise CniError(f"incorrect trunk {name} parameter")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pycni.firewall.facts import Masquerade, Owner
-from pycni.firewall.naming import MASQUERADE, attachment_hash, owner_comment
-from pycni.kernel.model import Route
+from pycni.firewall.facts import BRIDGE_NAT, Masquerade, Owner, SpoofCheck
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash, owner_comment
+from pycni.kernel.model import PortVlan, Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
 from pycni.spec.result import IpConfig, Result
@@ -13,6 +13,11 @@ from pycni_plugins.bridge.config import Bridge
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pycni.kernel.model import Link
+
+_NATIVE_VLAN = 1
+"""What frames without a tag belong to on a trunk that is given no `vlan`."""
 
 CONTAINER_INTERFACE = 2
 """Index of the container's interface in the result: bridge, host end, container end."""
@@ -25,9 +30,9 @@ def host_name(owner: Owner) -> str:
 
 
 def links(bridge: Bridge, owner: Owner) -> list[ops.Operation]:
-    """The bridge, and the pair that connects the container to it."""
-    return [
-        ops.EnsureBridge(bridge.name, bridge.mtu, promiscuous=bridge.promiscuous),
+    """The bridge, the pair that connects the container to it, and the VLANs it is in."""
+    plan: list[ops.Operation] = [
+        ops.EnsureBridge(bridge.name, bridge.mtu, bridge.filtering, bridge.promiscuous),
         ops.CreateVeth(
             owner.ifname,
             host_name(owner),
@@ -39,6 +44,24 @@ def links(bridge: Bridge, owner: Owner) -> list[ops.Operation]:
             isolated=bridge.isolated,
         ),
     ]
+    vlans = port_vlans(bridge)
+    if vlans:
+        plan.append(ops.JoinVlans(vlans, bridge.keep_default_vlan))
+    return plan
+
+
+def port_vlans(bridge: Bridge) -> tuple[PortVlan, ...]:
+    """The VLANs that the port joins, in the reference's order, on which depends what a VLAN is that is named twice
+    (contract 2.1 step 4)."""
+    tagged = tuple([PortVlan(vid) for vid in bridge.trunk])
+    if bridge.vlan:
+        return PortVlan(bridge.vlan, pvid=True, untagged=True), *tagged
+    return (*tagged, PortVlan(_NATIVE_VLAN, pvid=True, untagged=True)) if tagged else ()
+
+
+def spoof_check(owner: Owner, port: Link, inside: Link) -> ops.Operation:
+    """Nothing but frames from the container's own address passes its port."""
+    return ops.InstallRules(owner, SPOOFCHECK, BRIDGE_NAT, (SpoofCheck(port.name, inside.mac),))
 
 
 def address(bridge: Bridge, allocated: Result) -> Result:
@@ -87,13 +110,18 @@ def container(bridge: Bridge, ifname: str, result: Result) -> list[ops.Operation
 
 
 def gateways(bridge: Bridge, result: Result) -> list[ops.Operation]:
-    """The gateway addresses on the bridge, IPv4 first, and forwarding for each family in use."""
+    """The gateway addresses on the bridge or its VLAN's gateway device, IPv4 first, and forwarding for each family in
+    use."""
     plan: list[ops.Operation] = []
+    device = bridge.name
+    if bridge.vlan and any(ip.gateway is not None for ip in result.ips):
+        device = f"{bridge.name}.{bridge.vlan}"
+        plan.append(ops.EnsureVlanGateway(device, bridge.name, bridge.vlan, bridge.keep_default_vlan))
     for family in (4, 6):
         found = [ip for ip in result.ips if ip.gateway is not None and ip.gateway.family == family]
         for ip in found:
             assert ip.gateway is not None
-            plan.append(ops.EnsureAddress(bridge.name, Prefix(ip.gateway, ip.address.length), bridge.force_address))
+            plan.append(ops.EnsureAddress(device, Prefix(ip.gateway, ip.address.length), bridge.force_address))
         if found:
             plan.append(ops.EnableForwarding(family))
     return plan

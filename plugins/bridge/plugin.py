@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pycni.firewall.facts import Fact, Masquerade, Owner
-from pycni.firewall.naming import MASQUERADE, attachment_hash, network_hash
+from pycni.firewall.facts import BRIDGE_NAT, Fact, Masquerade, Owner, SpoofCheck
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash, network_hash
 from pycni.kernel.model import Link, format_mac
 from pycni.kernel.namespace import NEWBORN_GROUP
 from pycni.plan import ops
@@ -29,6 +29,8 @@ def add(context: Context) -> Result:
     context.open_container()
     transaction, owner = context.transaction, context.owner
     applied = transaction.apply(layers.links(bridge, owner))
+    if bridge.spoofcheck and applied.host_link is not None and applied.container_link is not None:
+        transaction.apply([layers.spoof_check(owner, applied.host_link, applied.container_link)])
     result = Result()
     if bridge.has_ipam:
         result = layers.address(bridge, _allocate(context))
@@ -46,7 +48,8 @@ def add(context: Context) -> Result:
     found = context.host.namespace.link(bridge.name)
     inside = _interface(applied.container_link, context.request.netns)
     # in the order that layers.CONTAINER_INTERFACE counts on
-    result = result.replace(interfaces=(_interface(found), _interface(applied.host_link), inside))
+    gateway = () if applied.gateway is None else (_interface(applied.gateway),)
+    result = result.replace(interfaces=(_interface(found), _interface(applied.host_link), inside, *gateway))
     override = context.config.dns_override()
     return result if override is None else result.replace(dns=override)
 
@@ -78,6 +81,8 @@ def delete(context: Context) -> None:
     if bridge.has_ipam:  # whatever ipMasq says now: it may have said otherwise on ADD
         fallback: tuple[Fact, ...] = (Masquerade(addresses),) if addresses and bridge.masquerade else ()
         failures.attempt(lambda: context.host.firewall.remove(context.owner, MASQUERADE, fallback))
+    checks = (SpoofCheck(),) if bridge.spoofcheck else ()
+    failures.attempt(lambda: context.host.firewall.remove(context.owner, SPOOFCHECK, checks))
     failures.attempt(lambda: remove_interface(context, layers.host_name(context.owner), link))
     if bridge.has_ipam:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
@@ -85,14 +90,15 @@ def delete(context: Context) -> None:
 
 
 def gc(context: Context) -> None:
-    """Frees the links, leases and masquerade rules of attachments that are no longer valid."""
+    """Frees the links, leases and rules of attachments that are no longer valid."""
     bridge = parse_for_removal(context.config, context.request.arguments)
     keep = context.config.valid_attachments()
     failures = Failures()
     failures.attempt(lambda: _collect_links(context, bridge.name, keep))
     if bridge.has_ipam:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "GC"))
-    failures.attempt(lambda: context.host.firewall.collect(context.config.name, MASQUERADE, keep))
+    for kind in (MASQUERADE, SPOOFCHECK):
+        failures.attempt(lambda kind=kind: context.host.firewall.collect(context.config.name, kind, keep))  # type: ignore[misc]
     failures.raise_first()
 
 
@@ -118,6 +124,10 @@ def status(context: Context) -> None:
         raise NotAvailable(f'"{bridge.name}" already exists but is not a bridge')
     if bridge.has_ipam and bridge.masquerade:
         context.host.firewall.status(context.host.firewall.choose(MASQUERADE, bridge.masquerade_backend))
+    if bridge.spoofcheck:
+        context.host.firewall.status(BRIDGE_NAT)
+    if bridge.filtering and link is not None and not context.host.namespace.filters_vlans(link.index):
+        raise NotAvailable(f'bridge "{bridge.name}" does not filter VLANs, so containers of all VLANs reach each other')
     if bridge.gateway and not _can_forward(context):
         raise NotAvailable("no forwarding: net/ipv4/ip_forward is off and cannot be switched on")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pycni.firewall.facts import ISOLATED, SAME_BRIDGE, Admit, Fact, Isolate
+import os
+
+from pycni.firewall.facts import FIREWALLD, ISOLATED, SAME_BRIDGE, Admit, Fact, Isolate, Trust
+from pycni.firewall.ledger import IPTABLES
 from pycni.firewall.naming import CHAIN_LIMIT, FIREWALL
 from pycni.plan import ops
 from pycni.plan.verify import verify_rules
@@ -14,7 +17,9 @@ from pycni.spec.result import Result
 from pycni.spec.section import is_word
 
 VERSIONS = ("0.4.0", "1.0.0", "1.1.0")
-_BACKENDS = ("iptables", "nftables")
+_BACKENDS = ("iptables", "nftables", FIREWALLD)
+_BUS = "DBUS_SYSTEM_BUS_ADDRESS"
+_SOCKET = "unix:path="
 
 
 class Firewall(Record):
@@ -23,6 +28,7 @@ class Firewall(Record):
     backend: str
     admin_chain: str
     policy: str
+    zone: str = "trusted"
 
 
 def parse(config: Config) -> Firewall:
@@ -30,8 +36,6 @@ def parse(config: Config) -> Firewall:
     firewall = parse_for_removal(config)
     section = config.section
     section.word("iptablesAdminChainName", CHAIN_LIMIT)
-    if section.string("backend") == "firewalld":
-        raise section.wrong("backend", 'backend "firewalld" is not supported; use "iptables" or "nftables"')
     return firewall
 
 
@@ -46,14 +50,19 @@ def parse_for_removal(config: Config) -> Firewall:
     # the reference takes every other word, such as podman's empty one, as automatic
     backend = backend if backend in _BACKENDS else ""
     chain = section.string("iptablesAdminChainName")
-    return Firewall(backend, chain if is_word(chain, CHAIN_LIMIT) else "CNI-ADMIN", policy)
+    zone = section.string("firewalldZone") or "trusted"
+    return Firewall(backend, chain if is_word(chain, CHAIN_LIMIT) else "CNI-ADMIN", policy, zone)
 
 
-def facts(firewall: Firewall, previous: Result) -> tuple[Fact, ...]:
-    """What must hold for the addresses and the bridge of prevResult; pure."""
+def facts(firewall: Firewall, previous: Result, backend: str = "", bus: str = "") -> tuple[Fact, ...]:
+    """What must hold for the addresses and the bridge of prevResult in this backend, for firewalld on this bus; pure.
+    Isolation is the table backends' whichever it is (contract 5.3)."""
     wanted: list[Fact] = []
-    if previous.ips:
-        wanted.append(Admit(tuple(ip.address.address for ip in previous.ips), firewall.admin_chain))
+    addresses = tuple(ip.address.address for ip in previous.ips)
+    if addresses:
+        wanted.append(
+            Trust(addresses, firewall.zone, bus) if backend == FIREWALLD else Admit(addresses, firewall.admin_chain)
+        )
     if firewall.policy != "open":
         if not previous.interfaces:
             raise CniError(
@@ -77,11 +86,36 @@ def _previous(context: Context) -> Result:
     return previous
 
 
+def _bus(context: Context) -> str:
+    """The D-Bus address of the caller's bus."""
+    return context.request.environment.get(_BUS, "") or f"{_SOCKET}{context.host.settings.system_bus}"
+
+
+def _backend(context: Context, requested: str) -> str:
+    """The backend for a `backend` key; "" is automatic: firewalld where it runs (contract 5.1), else the host's."""
+    if not requested and _has_firewalld(_bus(context)):
+        return FIREWALLD
+    return context.host.firewall.choose(FIREWALL, requested)
+
+
+def _may_exist(bus: str) -> bool:
+    """Whether it is worth asking.  One look tells where there is no bus, and then its client is not even loaded."""
+    return not bus.startswith(_SOCKET) or ";" in bus or os.path.exists(bus[len(_SOCKET) :].partition(",")[0])
+
+
+def _has_firewalld(bus: str) -> bool:
+    if not _may_exist(bus):
+        return False
+    from pycni.firewall.firewalld import running
+
+    return running(bus)
+
+
 def add(context: Context) -> Result:
     firewall = parse(context.config)
     previous = _previous(context)
-    wanted = facts(firewall, previous)
-    backend = context.host.firewall.choose(FIREWALL, firewall.backend)
+    backend = _backend(context, firewall.backend)
+    wanted = facts(firewall, previous, backend, _bus(context))
     if wanted:
         context.transaction.apply([ops.InstallRules(context.owner, FIREWALL, backend, wanted)])
     return previous
@@ -89,8 +123,12 @@ def add(context: Context) -> Result:
 
 def check(context: Context) -> None:
     firewall = parse(context.config)
-    wanted = facts(firewall, _previous(context))
-    verify_rules(context, FIREWALL, firewall.backend, wanted)
+    previous = _previous(context)
+    backend = _backend(context, firewall.backend)
+    wanted = facts(firewall, previous, backend, _bus(context))
+    verify_rules(context, FIREWALL, backend, wanted)
+    if backend == FIREWALLD:
+        verify_rules(context, FIREWALL, IPTABLES, [fact for fact in wanted if isinstance(fact, Isolate)])
 
 
 def delete(context: Context) -> None:
@@ -103,6 +141,9 @@ def delete(context: Context) -> None:
         if not (previous.interfaces and is_word(previous.interfaces[0].name, MAX_IFNAME)):
             firewall = firewall.replace(policy="open")
         fallback = facts(firewall, previous)
+        bus = _bus(context)
+        if firewall.backend == FIREWALLD or (not firewall.backend and _may_exist(bus)):
+            fallback += facts(firewall.replace(policy="open"), previous, FIREWALLD, bus)
     context.host.firewall.remove(context.owner, FIREWALL, fallback)
 
 
@@ -113,7 +154,15 @@ def gc(context: Context) -> None:
 
 def status(context: Context) -> None:
     firewall = parse(context.config)
-    context.host.firewall.status(context.host.firewall.choose(FIREWALL, firewall.backend))
+    backend = _backend(context, firewall.backend)
+    if backend == FIREWALLD:
+        from pycni.firewall import firewalld
+
+        firewalld.status(_bus(context), firewall.zone)
+        if firewall.policy == "open":
+            return
+        backend = IPTABLES
+    context.host.firewall.status(backend)
 
 
 PLUGIN = Plugin("firewall", VERSIONS, add=add, check=check, delete=delete, gc=gc, status=status)

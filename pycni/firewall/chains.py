@@ -55,7 +55,9 @@ def families(fact: Fact) -> tuple[int, ...]:
         return (fact.family,)
     if isinstance(fact, Publish):
         return (fact.target.family,)
-    return tuple(sorted({address.family for address in fact.addresses}))
+    if isinstance(fact, (Masquerade, Admit)):
+        return tuple(sorted({address.family for address in fact.addresses}))
+    return ()
 
 
 def install(draft: Draft, owner: Owner, facts: Iterable[Fact], family: int) -> None:
@@ -68,7 +70,7 @@ def install(draft: Draft, owner: Owner, facts: Iterable[Fact], family: int) -> N
                 _publish(draft, owner, fact)
         elif isinstance(fact, Admit):
             _admit(draft, fact.admin_chain, [address for address in fact.addresses if address.family == family])
-        elif fact.family == family:
+        elif isinstance(fact, Isolate) and fact.family == family:
             _isolate(draft, fact)
 
 

@@ -66,4 +66,27 @@ class Isolate(Record):
     family: int
 
 
-Fact = Masquerade | Publish | Admit | Isolate
+class SpoofCheck(Record):
+    """Of the frames that come in through `interface`, a bridge port, only those from the hardware address `mac` pass
+    (contract 2.1, "macspoofchk").  Empty where only whose it is matters."""
+
+    interface: str = ""
+    mac: bytes = b""
+
+
+class Trust(Record):
+    """Traffic from these addresses belongs to this zone of firewalld (contract 5.4), which is asked over the bus with
+    the D-Bus address `bus`."""
+
+    addresses: tuple[Address, ...]
+    zone: str
+    bus: str
+
+
+Fact = Masquerade | Publish | Admit | Isolate | SpoofCheck | Trust
+
+BRIDGE_NAT = "bridge nat"
+"""The backend of SpoofCheck: table nat of family bridge, which is the reference's."""
+
+FIREWALLD = "firewalld"
+"""The backend of Trust."""

@@ -11,8 +11,10 @@ import os
 from _thread import allocate_lock
 
 from pycni.firewall import presence, programs
+from pycni.firewall.facts import BRIDGE_NAT, FIREWALLD, Trust
 from pycni.firewall.generation import NfTables
-from pycni.firewall.ledger import Entry, Ledger
+from pycni.firewall.ledger import IPTABLES, Entry, Ledger
+from pycni.firewall.naming import SPOOFCHECK
 from pycni.firewall.walls import join
 from pycni.spec.errors import CniError, FirewallError
 
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
         def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]: ...
 
 
-IPTABLES = "iptables"
 NFTABLES = "nftables"
 
 
@@ -95,7 +96,13 @@ class Firewall:
     def _backend(self, name: str) -> Backend:
         """Loaded and made when it is first used."""
         if name not in self._backends:
-            self._backends[name] = self._make_iptables() if name == IPTABLES else self._make_nftables()
+            makers = {
+                IPTABLES: self._make_iptables,
+                NFTABLES: self._make_nftables,
+                BRIDGE_NAT: self._make_spoofcheck,
+                FIREWALLD: self._make_firewalld,
+            }
+            self._backends[name] = makers[name]()
         return self._backends[name]
 
     def _make_iptables(self) -> Backend:
@@ -107,6 +114,16 @@ class Firewall:
         from pycni.firewall.nft_backend import NftBackend
 
         return NftBackend(self._namespace, self._nftables, self._ledger, self._forward)
+
+    def _make_spoofcheck(self) -> Backend:
+        from pycni.firewall.spoofcheck import SpoofCheckBackend
+
+        return SpoofCheckBackend(self._nftables)
+
+    def _make_firewalld(self) -> Backend:
+        from pycni.firewall.firewalld import FirewalldBackend
+
+        return FirewalldBackend(self._ledger)
 
     def _iptables_tables(self) -> Iptables:
         if self._iptables is None:
@@ -125,13 +142,18 @@ class Firewall:
 
         return ForwardAccept(self._iptables_tables(), self._nftables)
 
-    def _concerned(self, entry: Entry | None) -> list[str]:
+    def _concerned(self, kind: str, entry: Entry | None, fallback: tuple[Fact, ...]) -> list[str]:
         """The backends in which an attachment may have something."""
-        return [
+        if kind == SPOOFCHECK:
+            return [BRIDGE_NAT] if entry is not None or fallback else []
+        found = [
             name
             for name, present in ((IPTABLES, presence.of_iptables), (NFTABLES, presence.of_nftables))
             if (entry is not None and entry.facts_in(name)) or present(self._nftables)
         ]
+        if any(isinstance(fact, Trust) for fact in (fallback if entry is None else entry.facts_in(FIREWALLD))):
+            found.append(FIREWALLD)
+        return found
 
     def close(self) -> None:
         """Release the socket and the lock file; the object may be used again."""
@@ -155,8 +177,12 @@ class Firewall:
         facts = tuple(facts)
         with self._lock:
             old = self._ledger.get(owner, kind)
-            if old is not None and old.stale:
-                self._remove(owner, kind, ())  # an earlier ADD was cut short while it replaced another
+            # an earlier ADD was cut short while it replaced another; or firewalld is to be told something else
+            told = (
+                old is not None and FIREWALLD in (old.backend, backend) and (old.facts, old.backend) != (facts, backend)
+            )
+            if old is not None and (old.stale or told):
+                self._remove(owner, kind, ())
                 old = None
             entry = Entry(owner, kind, backend, facts)
             if old is not None and (old.facts, old.backend) != (facts, backend):
@@ -189,7 +215,10 @@ class Firewall:
     def _remove(self, owner: Owner, kind: str, fallback: tuple[Fact, ...]) -> None:
         entry = self._ledger.get(owner, kind)
         problems = []
-        for name in self._concerned(entry):
+        names = self._concerned(kind, entry, fallback)
+        if not names and kind == SPOOFCHECK:
+            return  # of nearly all attachments, for which nothing more is to be looked at
+        for name in names:
             facts = fallback if entry is None else entry.facts_in(name)
             try:
                 self._backend(name).remove(owner, kind, facts, entry is None)
@@ -225,6 +254,6 @@ class Firewall:
                     self._remove(owner, kind, ())
                     removed.append(f'{kind} rules of container "{owner.container_id}" interface "{owner.ifname}"')
             self._ledger.sweep(network)
-            for name in (IPTABLES, NFTABLES):
+            for name in (IPTABLES, NFTABLES) if kind != SPOOFCHECK else ():
                 removed += self._backend(name).collect(network, kind, keep)
         return removed

@@ -20,7 +20,18 @@ from __future__ import annotations
 
 import os
 
-from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
+from pycni.firewall.facts import (
+    FIREWALLD,
+    Admit,
+    Fact,
+    Isolate,
+    Mapping,
+    Masquerade,
+    Owner,
+    Publish,
+    SpoofCheck,
+    Trust,
+)
 from pycni.firewall.naming import FIREWALL, attachment_hash, h16
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
@@ -33,6 +44,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
+
+IPTABLES = "iptables"
 
 _ADDRESSES = ".addresses"
 _BRIDGES = ".bridges"
@@ -58,9 +71,16 @@ class Entry(Record):
         """The Isolate facts."""
         return tuple([fact for fact in self.facts if isinstance(fact, Isolate)])
 
+    @property
+    def wall_backend(self) -> str:
+        """Where the Isolate facts are in any case: firewalld has nothing for them (contract 5.3)."""
+        return IPTABLES if self.backend == FIREWALLD else self.backend
+
     def facts_in(self, backend: str) -> tuple[Fact, ...]:
         """Everything this backend may have of the attachment."""
-        facts = self.facts if self.backend == backend else self.walls if self.walled_in == backend else ()
+        facts = self.facts if self.backend == backend else ()
+        if not facts and backend in (self.walled_in, self.wall_backend):
+            facts = self.walls
         return facts + self.stale if self.stale_backend == backend else facts
 
 
@@ -73,6 +93,11 @@ def encode_fact(fact: Fact) -> dict[str, Any]:
         return {"fact": "admit", "addresses": addresses, "admin_chain": fact.admin_chain}
     if isinstance(fact, Isolate):
         return {"fact": "isolate", "bridge": fact.bridge, "policy": fact.policy, "family": fact.family}
+    if isinstance(fact, SpoofCheck):
+        return {"fact": "spoofcheck", "interface": fact.interface, "mac": fact.mac.hex()}
+    if isinstance(fact, Trust):
+        addresses = [str(address) for address in fact.addresses]
+        return {"fact": "trust", "addresses": addresses, "zone": fact.zone, "bus": fact.bus}
     return {
         "fact": "publish",
         "target": str(fact.target),
@@ -98,6 +123,10 @@ def decode_fact(data: dict[str, Any]) -> Fact:
         return Admit(tuple([Address.parse(text) for text in data["addresses"]]), data["admin_chain"])
     if name == "isolate":
         return Isolate(data["bridge"], data["policy"], data["family"])
+    if name == "spoofcheck":
+        return SpoofCheck(data["interface"], bytes.fromhex(data["mac"]))
+    if name == "trust":
+        return Trust(tuple([Address.parse(text) for text in data["addresses"]]), data["zone"], data["bus"])
     if name != "publish":
         raise ValueError(f"unknown fact {name}")
     mappings = [
@@ -319,7 +348,7 @@ def _created(path: str) -> int:
 
 
 def _keys(fact: Fact) -> list[str]:
-    if isinstance(fact, Admit):
+    if isinstance(fact, (Admit, Trust)):
         return [f"{_ADDRESSES}/{address.packed.hex()}" for address in fact.addresses]
     return [f"{_BRIDGES}/{h16(fact.bridge)}"] if isinstance(fact, Isolate) else []
 

@@ -19,6 +19,7 @@ else:
 MASQUERADE = "masquerade"
 PORTMAP = "portmap"
 FIREWALL = "firewall"
+SPOOFCHECK = "macspoofchk"
 
 CHAIN_LIMIT = 28
 """Bytes in a chain's name: XT_EXTENSION_MAXNAMELEN without its closing zero."""

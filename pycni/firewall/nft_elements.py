@@ -90,7 +90,7 @@ def _of(fact: Fact) -> list[Element]:
         return [Element(static.ADMIT[address.family], address.packed, label=str(address)) for address in fact.addresses]
     if isinstance(fact, Isolate):
         return _isolate(fact)
-    return _publish(fact)
+    return _publish(fact) if isinstance(fact, Publish) else []
 
 
 def _masquerade(prefix: Prefix) -> Element:

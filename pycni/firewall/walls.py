@@ -17,17 +17,22 @@ def join(ledger: Ledger, entry: Entry) -> tuple[Entry, list[Entry]]:
     Others whose walls now stand in a second backend are recorded as such before anything is changed."""
     if not entry.walls:
         return entry, []
-    extra: list[Entry] = []
+    home = entry.wall_backend
+    extra = [] if home == entry.backend else [_walls(entry, home)]
     abroad = ""
     for claimants in ledger.bridges():
         first = next((each for each in claimants if each.owner != entry.owner), None)
-        if first is None or first.backend == entry.backend:
+        if first is None or first.wall_backend == home:
             continue
-        abroad = first.backend
-        if first.walled_in != entry.backend:
+        abroad = first.wall_backend
+        if first.walled_in != home:
             for each in (first, *claimants):
-                ledger.put(each.replace(walled_in=entry.backend))
-            extra.append(first.replace(backend=entry.backend, facts=first.walls, stale=(), stale_backend=""))
+                ledger.put(each.replace(walled_in=home))
+            extra.append(_walls(first, home))
     if abroad:
-        extra.append(entry.replace(backend=abroad, facts=entry.walls, stale=(), stale_backend=""))
+        extra.append(_walls(entry, abroad))
     return entry.replace(walled_in=abroad), extra
+
+
+def _walls(entry: Entry, backend: str) -> Entry:
+    return entry.replace(backend=backend, facts=entry.walls, stale=(), stale_backend="")

@@ -1,7 +1,7 @@
 """rtnetlink messages about the VLANs of bridge ports.  Pure functions of bytes.
 
-A port's VLANs are told by AF_BRIDGE's own RTM_SETLINK, RTM_DELLINK and RTM_GETLINK (linux/if_bridge.h), in which runs of
-equal VLANs are written as their two ends.
+A port's VLANs are told by AF_BRIDGE's own RTM_SETLINK, RTM_DELLINK and RTM_GETLINK (linux/if_bridge.h), in which
+successive VLANs of one kind may be written as the two ends of their range.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ whose namespace an operation works: the caller's (HOST) or the container's (CONT
 from __future__ import annotations
 
 from pycni.firewall.facts import Fact, Owner
-from pycni.kernel.model import Route
+from pycni.kernel.model import PortVlan, Route
 from pycni.record import Record
 from pycni.spec.address import Prefix
 
@@ -38,6 +38,24 @@ class CreateVeth(Record):
     mac: bytes | None = None
     hairpin: bool = False
     isolated: bool = False
+
+
+class JoinVlans(Record):
+    """The host end of this plan's veth pair is in these VLANs, added in this order (see
+    `pycni.kernel.api.NamespaceApi.add_port_vlans`), and, unless `keep_default`, in none that it was in before."""
+
+    vlans: tuple[PortVlan, ...]
+    keep_default: bool = False
+
+
+class EnsureVlanGateway(Record):
+    """A device `name` in the host namespace, up, is in this VLAN of the bridge: one end of a veth pair whose other end
+    is a port (contract 2.1 step 7d).  One that exists stays as it is."""
+
+    name: str
+    bridge: str
+    vlan: int
+    keep_default: bool = False
 
 
 class ConfigureInterface(Record):
@@ -111,6 +129,8 @@ class FlushUdp(Record):
 Operation = (
     EnsureBridge
     | CreateVeth
+    | JoinVlans
+    | EnsureVlanGateway
     | ConfigureInterface
     | EnsureAddress
     | EnableForwarding

@@ -36,11 +36,12 @@ class Failures:
         return None
 
     def raise_first(self) -> None:
-        """Raises the only error as it is, several as one that names them all."""
-        if len(self.errors) == 1:
+        """Raises the only error as it is, several as one that names them all; one that several steps met is one."""
+        different = {str(error): error for error in reversed(self.errors)}
+        if len(different) == 1:
             raise self.errors[0]
-        if self.errors:
-            raise CniError("; ".join(str(error) for error in self.errors))
+        if different:
+            raise CniError("; ".join(reversed(different)))
 
 
 def empty_trash(namespace: NamespaceApi) -> None:

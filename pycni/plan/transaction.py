@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 
+from pycni.kernel.failure import errno_text
 from pycni.kernel.model import IFA_F_DADFAILED, IFA_F_TENTATIVE, IFF_ALLMULTI, IFF_PROMISC, OPER_UP, Link
 from pycni.kernel.namespace import NEWBORN_GROUP
 from pycni.plan import ops
@@ -38,10 +39,13 @@ _OPER_STATES = ("unknown", "not-present", "down", "lower-layer-down", "testing",
 class Applied:
     """What became of a plan: the links its operations made or found."""
 
-    __slots__ = ("bridge", "container_link", "host_link")
+    __slots__ = ("bridge", "container_link", "gateway", "gateway_op", "host_link")
 
     def __init__(self) -> None:
         self.bridge: Link | None = None
+        self.gateway: Link | None = None
+        """The VLAN gateway device, as it was when it was first asked for."""
+        self.gateway_op: ops.EnsureVlanGateway | None = None
         self.host_link: Link | None = None
         self.container_link: Link | None = None
 
@@ -98,7 +102,14 @@ class Transaction:
         return self._host if place == ops.HOST else self._container()
 
     def _others_on(self, index: int) -> bool:
-        return any(each.master == index for each in self._host.links())
+        """Whether other attachments use the bridge or VLAN gateway with this index."""
+        own = 0 if self.applied.host_link is None else self.applied.host_link.index
+        gateway, bridge, op = self.applied.gateway, self.applied.bridge, self.applied.gateway_op
+        if gateway is not None and gateway.index == index and bridge is not None and op is not None:
+            from pycni.plan.vlans import gateway_in_use
+
+            return gateway_in_use(self._host, bridge.index, op, own)
+        return any(each.master == index and each.index != own for each in self._host.links())
 
     def _ensure_bridge(self, op: ops.EnsureBridge) -> None:
         host = self._host
@@ -109,7 +120,8 @@ class Transaction:
                 self.on_undo(f"bridge {op.name}", lambda: self._remove_unused_bridge(op.name))
             except KernelError as error:
                 if error.errno != _EEXIST:
-                    raise CniError(f'failed to create bridge "{op.name}": {error.msg}') from None
+                    reason = f'could not add "{op.name}": {errno_text(error.errno)}'
+                    raise CniError(f'failed to create bridge "{op.name}": {reason}') from None
             link = host.link(op.name)
         if link is None or link.kind != "bridge":
             raise CniError(f'failed to create bridge "{op.name}": "{op.name}" already exists but is not a bridge')
@@ -152,6 +164,33 @@ class Transaction:
                     break
             name = "veth" + self._random_bytes(4).hex()
         raise CniError(f'container veth name ("{op.name}") peer provided ("{name}") already exists')
+
+    def _join_vlans(self, op: ops.JoinVlans) -> None:
+        from pycni.plan.vlans import join
+
+        port = self.applied.host_link
+        if port is None:
+            raise CniError("no bridge port was made for these VLANs")
+        join(self._host, port, op.vlans, op.keep_default)
+
+    def _ensure_vlan_gateway(self, op: ops.EnsureVlanGateway) -> None:
+        from pycni.plan.vlans import ensure_gateway
+
+        bridge = self.applied.bridge
+        if bridge is None or bridge.name != op.bridge:
+            raise CniError(f'no bridge "{op.bridge}" was made for vlan gateway "{op.name}"')
+
+        def created() -> None:
+            self.on_undo(f"vlan gateway {op.name}", self._remove_vlan_gateway)
+
+        self.applied.gateway_op = op
+        self.applied.gateway = ensure_gateway(self._host, bridge, op, self._random_bytes, created)
+
+    def _remove_vlan_gateway(self) -> None:
+        op = self.applied.gateway_op
+        link = None if op is None else self._host.link(op.name)
+        if link is not None and not self._others_on(link.index):
+            self._host.delete_link(link.index)
 
     def _configure(self, op: ops.ConfigureInterface) -> None:
         container = self._container()
@@ -204,7 +243,7 @@ class Transaction:
         link = bridge if bridge is not None and bridge.name == op.device else host.link(op.device)
         if link is None:
             raise CniError(f'failed to lookup "{op.device}": Link not found')
-        index = link.index
+        what = self._gateway_words(index := link.index)
         existing = [each.prefix for each in host.addresses(index) if each.prefix.family == op.address.family]
         if op.address in existing:
             return
@@ -212,7 +251,7 @@ class Transaction:
             if op.address.family == 6 and not each.overlaps(op.address):
                 continue
             if not op.force:
-                raise CniError(f'"{op.device}" already has an IP address different from {op.address}')
+                raise CniError(f'{what}"{op.device}" already has an IP address different from {op.address}')
             host.remove_address(index, each)
             self.on_undo(f"address {each}", lambda gone=each: host.add_address(index, gone))  # type: ignore[misc]
         try:
@@ -220,12 +259,19 @@ class Transaction:
         except KernelError as error:
             if error.errno == _EEXIST:  # a parallel ADD on the same bridge was quicker
                 return
-            raise CniError(f'could not add IP address to "{op.device}": {error.msg}') from None
+            raise CniError(f'{what}could not add IP address to "{op.device}": {error.msg}') from None
         self.on_undo(f"address {op.address}", lambda: self._remove_gateway(index, op.address))
         # a bridge whose address is not set by hand adopts the lowest one of its ports and changes with them
         link = host.link_by_index(index)
         if link is not None:
             host.set_link(index, mac=link.mac)
+
+    def _gateway_words(self, index: int) -> str:
+        """What the reference puts before an error about this device's address."""
+        if self.applied.gateway is not None and self.applied.gateway.index == index:
+            return "failed to set vlan interface for bridge with addr: "
+        bridge = self.applied.bridge
+        return "failed to set bridge addr: " if bridge is not None and bridge.index == index else ""
 
     def _remove_gateway(self, index: int, address: Prefix) -> None:
         if not self._others_on(index):
@@ -310,6 +356,8 @@ def _remove_addresses(container: NamespaceApi, index: int, addresses: tuple[Pref
 _APPLY: dict[type, Callable[[Transaction, Any], None]] = {
     ops.EnsureBridge: Transaction._ensure_bridge,
     ops.CreateVeth: Transaction._create_veth,
+    ops.JoinVlans: Transaction._join_vlans,
+    ops.EnsureVlanGateway: Transaction._ensure_vlan_gateway,
     ops.ConfigureInterface: Transaction._configure,
     ops.EnsureAddress: Transaction._ensure_address,
     ops.EnableForwarding: Transaction._enable_forwarding,

@@ -42,7 +42,9 @@ class RealMachine:
         for name in NAMES:
             (self.bin / name).write_bytes(LAUNCHER_MARK)
         self.settings = Settings(
-            run_dir=str(self.directory / "run"), tuning_allowlist=str(self.directory / "allowlist.conf")
+            run_dir=str(self.directory / "run"),
+            tuning_allowlist=str(self.directory / "allowlist.conf"),
+            system_bus=str(self.directory / "bus"),
         )
         self.namespace: Namespace = self.host.namespace()
         self.firewall = Firewall(self.namespace, self.settings.run_dir)

@@ -416,7 +416,7 @@ def test_a_gateway_in_the_way(machine: RealMachine, netns: Callable[[], Any]) ->
     before = machine.snapshot(container)
     config = {"name": "net", "cniVersion": "1.1.0", **bridge(machine, [V4], ipMasq=True)}
     body = machine.error("bridge", "ADD", config, container.path)
-    assert body["msg"] == '"br0" already has an IP address different from 10.1.2.1/24'
+    assert body["msg"] == 'failed to set bridge addr: "br0" already has an IP address different from 10.1.2.1/24'
     after = machine.snapshot(container)
     assert after == before
     machine.ok("bridge", "ADD", {**config, "forceAddress": True}, container.path)

@@ -85,7 +85,11 @@ class Machine:
         self.bin.mkdir()
         for name in NAMES:
             (self.bin / name).write_bytes(LAUNCHER_MARK)
-        self.settings = Settings(run_dir=str(directory / "run"), tuning_allowlist=str(directory / "allowlist.conf"))
+        self.settings = Settings(
+            run_dir=str(directory / "run"),
+            tuning_allowlist=str(directory / "allowlist.conf"),
+            system_bus=str(directory / "bus"),
+        )
         self.deferred: list[Callable[[Any], None]] = []
 
     def host(self, defer: bool = False) -> Host:

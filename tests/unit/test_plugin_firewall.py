@@ -52,8 +52,6 @@ def test_a_chains_name_is_one_word(name: str) -> None:
 def test_refused_keys() -> None:
     with pytest.raises(CniError, match=r'^unknown ingress policy: "closed"$'):
         keys(ingressPolicy="closed")
-    with pytest.raises(ConfigError, match=r"^invalid configuration: key 'backend': "):
-        keys(backend="firewalld")
 
 
 IPS = (
