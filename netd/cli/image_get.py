@@ -47,7 +47,8 @@ def load(context: Context, arguments: Arguments) -> int:
     """Prints the names of what was loaded."""
     if not arguments.input and context.input.isatty():
         raise InvalidParameter("image load: give an archive: --input FILE, or on standard input")
-    response = context.daemon.upload(query("/images/load", quiet=arguments.quiet), _content(context, arguments.input))
+    quiet = arguments.quiet or not context.out.isatty()
+    response = context.daemon.upload(query("/images/load", quiet=quiet), _content(context, arguments.input))
     progress.show(response.lines(), context.out)
     return 0
 
@@ -61,7 +62,7 @@ def take(context: Context, arguments: Arguments) -> int:
     for change in arguments.change:
         path += f"&{query('', changes=change)[1:]}"
     response = context.daemon.upload(path, _content(context, "" if arguments.file == "-" else arguments.file))
-    progress.show(response.lines(), context.out)
+    progress.show(response.lines(), context.out, results_only=not context.out.isatty())
     return 0
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 _BAR = 30
 
 
-def show(objects: Iterable[Mapping[str, Any]], stream: TextIO | None) -> None:
-    """Shows each object; None shows nothing.  Failure with the daemon's text for one that says `error`."""
+def show(objects: Iterable[Mapping[str, Any]], stream: TextIO | None, results_only: bool = False) -> None:
+    """Shows each object; None shows nothing, `results_only` what is not about single layers.  Failure with the daemon's
+    text for one that says `error`."""
     display: Display | None = None
     if stream is not None:
         display = Table(stream) if _is_terminal(stream) else Display(stream)
@@ -23,7 +24,7 @@ def show(objects: Iterable[Mapping[str, Any]], stream: TextIO | None) -> None:
         if problem := item.get("error"):
             detail = item.get("errorDetail")
             raise Failure(str(detail["message"]) if isinstance(detail, dict) and "message" in detail else str(problem))
-        if display is not None:
+        if display is not None and not (results_only and (item.get("id") or item.get("progressDetail"))):
             display.take(item)
 
 
@@ -41,7 +42,7 @@ class Display:
     def take(self, item: Mapping[str, Any]) -> None:
         """Shows one object."""
         name, status = str(item.get("id") or ""), _status(item)
-        if not status or self._last.get(name) == status:
+        if not status or self._last.get(name) == status or (item.get("progressDetail") or {}).get("current"):
             return
         self._last[name] = status
         self._line(f"{name}: {status}" if name else status)

@@ -411,7 +411,6 @@ def test_pull_without_a_terminal(said: Script, pynet: Shell) -> None:
     said.on("POST /images/create", lines)
     assert pynet("image", "pull", "app")[1].splitlines() == [
         "1: Pulling from app",
-        "aa: Downloading",
         "bb: Waiting",
         "aa: Pull complete",
         "Status: Downloaded  [31mapp",
@@ -477,7 +476,9 @@ def test_load_and_import(said: Script, tmp_path: Path) -> None:
     done = piped(tmp_path, "image", "load", "-i", "/nonexistent")
     assert (done.returncode, done.stderr) == (1, b"pynet: /nonexistent: no such file or directory\n")
 
-    said.on("POST /images/create", lambda request: request.chunks(b'{"status":"sha256:1"}\n'))
+    said.on(
+        "POST /images/create", lambda request: request.chunks(b'{"status":"Loading","id":"a"}\n{"status":"sha256:1"}\n')
+    )
     words = ["image", "import", "-c", "CMD sh", "-c", "ENV A=1", "-m", "mine", "-", "app:2"]
     assert piped(tmp_path, *words, stdin=b"root").stdout == b"sha256:1\n"
     assert said.query("POST /images/create") == {

@@ -37,14 +37,21 @@ def started(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
 class Terminal:
     """A process on a terminal of its own; the test is who sits before it."""
 
-    def __init__(self, command: list[str], rows: int = 24, columns: int = 80) -> None:
+    def __init__(
+        self, command: list[str], rows: int = 24, columns: int = 80, env: dict[str, str] | None = None
+    ) -> None:
         self._master, slave = pty.openpty()
         self._slave = slave
         self.resize(rows, columns)
         self.before = termios.tcgetattr(slave)
         self.seen = b""
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, preexec_fn=lambda: os.login_tty(os.dup(slave))
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=env,
+            preexec_fn=lambda: os.login_tty(os.dup(slave)),
         )
 
     def resize(self, rows: int, columns: int) -> None:

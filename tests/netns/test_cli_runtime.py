@@ -1,0 +1,313 @@
+"""`pynet run` and its kin on the real runtime: processes, streams, terminals, signals, a daemon killed under them."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+from cli_process import LIMIT
+from pynet_runtime import IMAGE, RuntimeSandbox
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[RuntimeSandbox]:
+    with RuntimeSandbox() as sandbox:
+        sandbox.ok("pynet create mynet --subnet 10.71.0.0/24")
+        yield sandbox
+
+
+@pytest.fixture
+def host(machine: RuntimeSandbox) -> Iterator[RuntimeSandbox]:
+    """Without containers before and after."""
+    yield machine
+    machine.run("pynet container rm -f $(pynet ps -aq)")
+    assert machine.ok("pynet ps -aq") == ""
+
+
+def state(host: RuntimeSandbox, name: str, field: str) -> str:
+    return host.ok(f"pynet container inspect -f '{{{{.{field}}}}}' {name}").strip()
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("true", 0),
+        ("false", 1),
+        ("sh -c 'exit 42'", 42),
+        ("sh -c 'sleep 600 & kill $!; wait $!'", 143),
+        ("/no/such/file", 127),
+        ("nosuch", 127),
+        ("/etc/passwd", 126),
+    ],
+)
+def test_exit_statuses(host: RuntimeSandbox, command: str, status: int) -> None:
+    done = host.run(f"pynet run --rm --network none {IMAGE} {command}")
+    assert done.returncode == status, done.stderr
+    assert done.stderr.startswith("pynet: ") == (status in (126, 127))
+    assert host.ok("pynet ps -aq") == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--memory 1x", "--memory '1x'"),
+        ("--network nope", "nope"),
+        ("--network mynet --ip 10.72.0.1", "10.72.0.1"),
+        ("--network-alias x", "alias"),
+        ("--network container:absent", "absent"),
+        ("-p 80:81:82:83", "-p 80:81:82:83"),
+        ("--name 'not good'", "not good"),
+        ("--cap-add NONSENSE", "NONSENSE"),
+        ("--ulimit nonsense=1", "nonsense"),
+        ("--user nobodyatall", "nobodyatall"),
+        ("-v /absent/a:/b:nonsense", "nonsense"),
+        ("--platform linux/arm64", "--platform"),
+    ],
+)
+def test_a_mistake_is_named_and_leaves_nothing(host: RuntimeSandbox, words: str, message: str) -> None:
+    done = host.run(f"pynet run --rm {words} {IMAGE} true")
+    assert done.returncode == 125, done
+    assert done.stderr.startswith("pynet: ") and message in done.stderr
+    assert host.ok("pynet ps -aq") == ""
+
+
+def test_streams_are_kept_apart(host: RuntimeSandbox) -> None:
+    done = host.run(f"pynet run --rm --network none {IMAGE} sh -c 'echo out; echo err >&2'")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+    host.ok(f"pynet run -d --name talk --network none {IMAGE} sh -c 'echo out; echo err >&2; sleep 600'")
+    host.until("pynet logs talk 2>/dev/null | grep -q out")
+    done = host.run("pynet logs talk")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+    done = host.run("pynet exec talk sh -c 'echo out; echo err >&2; exit 5'")
+    assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 5)
+
+
+def test_pipes_carry_every_byte_and_the_end(host: RuntimeSandbox) -> None:
+    text = bytes(range(256)) * 8192
+    for command in (f"run -i --rm --network none {IMAGE} sh -c 'cat; echo end'", "exec -i still sh -c 'cat; echo end'"):
+        if command.startswith("exec"):
+            host.ok(f"pynet run -d --name still --network none {IMAGE}")
+        process = host.process(f"pynet {command}")
+        out, err = process.communicate(text, timeout=LIMIT)
+        assert (process.returncode, err) == (0, b"")
+        assert out == text + b"end\n"
+
+
+def test_environment_directory_user(host: RuntimeSandbox) -> None:
+    host.ok("printf 'A=file\\nB=file\\n' >/run/env")
+    words = "-e A=flag --env-file /run/env -e HERE -w /tmp -u nobody -h web --network none"
+    out = host.ok(f"HERE=there pynet run --rm {words} {IMAGE} sh -c 'echo $A $B $HERE; pwd; id -un; hostname'")
+    assert out.splitlines() == ["flag file there", "/tmp", "nobody", "web"]
+
+
+def test_files(host: RuntimeSandbox) -> None:
+    host.ok("mkdir -p /run/shared && echo hello >/run/shared/file")
+    words = "--rm --network none -v /run/shared:/a:ro --mount type=bind,src=/run/shared,dst=/b --tmpfs /t:size=1m"
+    script = "cat /a/file; touch /a/x 2>/dev/null || echo read-only; touch /b/made; grep -c ' /t tmpfs' /proc/mounts"
+    assert host.ok(f'pynet run {words} {IMAGE} sh -c "{script}"').splitlines() == ["hello", "read-only", "1"]
+    assert "made" in host.ok("ls /run/shared")
+    done = host.run(f"pynet run --rm --network none --read-only {IMAGE} touch /x")
+    assert done.returncode == 1 and "Read-only file system" in done.stderr
+
+
+def test_signals_reach_the_process(host: RuntimeSandbox) -> None:
+    script = 'trap "echo usr1" USR1; trap "echo term; exit 9" TERM; echo ready; while :; do sleep 1 & wait; done'
+    process = host.process(f"pynet run --rm --network none {IMAGE} sh -c '{script}'")
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout.readline() == b"usr1\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=LIMIT)
+    assert (out, err, process.returncode) == (b"term\n", b"", 9)
+
+
+# --- terminals
+
+
+def test_a_shell_on_a_terminal(host: RuntimeSandbox) -> None:
+    with host.terminal(f"pynet run -it --rm --network none {IMAGE} sh") as terminal:
+        terminal.until(rb"# ")
+        terminal.type(b"stty size; tty\n")
+        terminal.until(rb"24 80\r\n/dev/pts/0\r\n")
+        terminal.resize(50, 120)
+        terminal.type(b"until stty size | grep '50 120'; do :; done\n")
+        terminal.until(rb"\n50 120\r\n")
+        terminal.type(b"sh -c 'echo begun; sleep 600'\n")
+        terminal.until(rb"\nbegun\r\n")
+        terminal.type(b"\x03")  # the container's terminal makes a signal of it
+        terminal.until(rb"# ")
+        terminal.type(b"exit 7\n")
+        assert terminal.end() == 7
+        assert terminal.modes == terminal.before
+
+
+def test_detach_and_attach_again(host: RuntimeSandbox) -> None:
+    with host.terminal(f"pynet run -it --name shell --network none {IMAGE} sh") as terminal:
+        terminal.until(rb"# ")
+        terminal.type(b"\x10\x11")
+        assert terminal.end() == 0
+        assert terminal.modes == terminal.before
+    assert state(host, "shell", "State.Status") == "running"
+    with host.terminal("pynet attach --detach-keys ctrl-x shell") as terminal:
+        terminal.type(b"echo still $((40+2))\n")
+        terminal.until(rb"still 42\r\n")
+        terminal.type(b"\x18")
+        assert terminal.end() == 0
+    with host.terminal("pynet attach shell") as terminal:
+        terminal.type(b"exit 3\n")
+        assert terminal.end() == 3
+    assert state(host, "shell", "State.ExitCode") == "3"
+    done = host.run("pynet attach shell")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "pynet: container shell does not run: pynet start -ai shell does both\n",
+    )
+    with host.terminal("pynet start -ai shell") as terminal:
+        terminal.until(rb"# ")
+        terminal.type(b"exit 4\n")
+        assert terminal.end() == 4
+
+
+def test_exec_on_a_terminal(host: RuntimeSandbox) -> None:
+    host.ok(f"pynet run -d --name still --network none {IMAGE}")
+    with host.terminal("pynet exec -it -e A=b -w /tmp still sh") as terminal:
+        terminal.until(rb"# ")
+        terminal.type(b"stty size; pwd; echo $A$A\n")
+        terminal.until(rb"24 80\r\n/tmp\r\nbb\r\n")
+        terminal.resize(30, 90)
+        terminal.type(b"until stty size | grep '30 90'; do :; done\n")
+        terminal.until(rb"\n30 90\r\n")
+        terminal.type(b"exit 6\n")
+        assert terminal.end() == 6
+        assert terminal.modes == terminal.before
+
+
+def test_the_terminal_is_put_back_when_the_daemon_is_killed(host: RuntimeSandbox) -> None:
+    with host.terminal(f"pynet run -it --name shell --network none {IMAGE} sh") as terminal:
+        terminal.until(rb"# ")
+        host.kill("api")
+        assert terminal.end() == 125
+        assert b"running containers are not affected" in terminal.seen
+        assert terminal.modes == terminal.before
+    done = host.run("pynet ps")
+    assert done.returncode == 1
+    assert done.stderr == ("pynet: pynetd does not run (nobody serves /run/pynet/api.sock); start it with: pynetd &\n")
+    host.start("api")
+    assert state(host, "shell", "State.Status") == "running"
+    with host.terminal("pynet attach shell") as terminal:
+        terminal.type(b"exit 8\n")
+        assert terminal.end() == 8
+
+
+# --- the others
+
+
+def test_a_containers_life(host: RuntimeSandbox) -> None:
+    assert host.ok(f"pynet container create --name web --network none {IMAGE} sleep 600") == host.ok(
+        "pynet ps -aq --no-trunc"
+    )
+    assert state(host, "web", "State.Status") == "created"
+    for command, said, status in (
+        ("pynet start web", "web\n", "running"),
+        ("pynet container pause web", "web\n", "paused"),
+        ("pynet container unpause web", "web\n", "running"),
+        ("pynet container rename web www", "", "running"),
+    ):
+        assert host.ok(command) == said
+        assert state(host, "www" if "rename" in command else "web", "State.Status") == status
+    assert "sleep 600" in host.ok("pynet container top www")
+    waiting = host.process("pynet wait www")
+    assert host.ok("pynet kill -s KILL www") == "www\n"
+    assert waiting.communicate(timeout=LIMIT)[0] == b"137\n"
+    assert host.ok("pynet restart -t 0 www") == "www\n"
+    assert host.ok("pynet stop -t 0 www") == "www\n"
+    assert host.ok("pynet container prune -f").startswith("Deleted Containers:\n")
+    done = host.run("pynet container rm www")
+    assert (done.returncode, done.stderr) == (1, "pynet: No such container: www\n")
+    assert host.run("pynet container rm -f www").returncode == 0
+
+
+def test_logs_followed_to_the_end(host: RuntimeSandbox) -> None:
+    host.ok(
+        f"pynet run -d --name talk --network none {IMAGE} sh -c 'for i in 1 2 3; do echo $i; done; read x </dev/zero'"
+    )
+    following = host.process("pynet logs -f talk")
+    assert following.stdout is not None
+    assert [following.stdout.readline() for _ in range(3)] == [b"1\n", b"2\n", b"3\n"]
+    host.ok("pynet container rm -f talk")
+    assert following.communicate(timeout=LIMIT) == (b"", b"") and following.returncode == 0
+    host.ok(f"pynet run --name talk --network none {IMAGE} sh -c 'for i in 1 2 3; do echo $i; done'")
+    assert host.ok("pynet logs --tail 2 talk") == "2\n3\n"
+    assert host.ok("pynet logs --since 10m --tail all talk") == "1\n2\n3\n"
+    assert host.ok("pynet logs --until 2001-01-01 talk") == ""
+    stamped = host.ok("pynet logs -t talk").split()
+    assert stamped[1::2] == ["1", "2", "3"] and stamped[0].endswith("Z")
+
+
+def test_networks_live(host: RuntimeSandbox) -> None:
+    host.ok("pynet create other --subnet 10.72.0.0/24")
+    try:
+        host.ok(f"pynet run -d --name web --network mynet -p 8080:80 {IMAGE} httpd -f -h /etc")
+        host.ok(f"pynet run -d --name client --network other {IMAGE}")
+        assert host.run("pynet exec client nslookup web").returncode == 1
+        assert host.ok("pynet connect --alias www --ip 10.72.0.99 other web") == ""
+        for name in ("web", "www", "10.72.0.99"):
+            assert host.ok(f"pynet exec client wget -qO- http://{name}/hostname") == host.ok("pynet ps -q | tail -1")
+        assert host.ok("pynet disconnect other web") == ""
+        assert host.run("pynet exec client nslookup www").returncode == 1
+        done = host.run("pynet disconnect other web")
+        assert done.returncode == 1 and "other" in done.stderr
+    finally:
+        host.run("pynet container rm -f web client")
+        host.ok("pynet rm other")
+
+
+def test_ports_live(host: RuntimeSandbox) -> None:
+    host.ok(f"pynet run -d --name web --network mynet -p 8080:80 {IMAGE} httpd -f -h /etc")
+    assert host.ok("pynet port web 80") == "0.0.0.0:8080\n[::]:8080\n"
+    assert "80/tcp -> 127.0.0.1:8443\n" in host.ok("pynet port add web 127.0.0.1:8443:80")
+    for port in (8080, 8443):
+        assert host.ok(f"curl -sf --max-time 5 http://127.0.0.1:{port}/hostname") == host.ok("pynet ps -q")
+    done = host.run("pynet port add web 8080:81")
+    assert done.returncode == 1 and "8080" in done.stderr
+    assert host.ok("pynet port rm web 8080:80") == "80/tcp -> 127.0.0.1:8443\n"
+    assert host.run("curl -sf --max-time 2 http://127.0.0.1:8080/hostname").returncode != 0
+    assert host.ok("curl -sf --max-time 5 http://127.0.0.1:8443/hostname") == host.ok("pynet ps -q")
+
+
+def test_a_namespace_of_somebody_else_joins_by_name(host: RuntimeSandbox) -> None:
+    host.ok("pynet install --no-systemd")
+    host.ok(f"pynet run -d --name web --network mynet {IMAGE} httpd -f -h /etc")
+    host.ok("ip netns add guest")
+    try:
+        assert host.ok("pynet connect mynet ns:/run/netns/guest").startswith("eth0 10.71.0.")
+        address = json.loads(host.ok("pynet container inspect web"))[0]["NetworkSettings"]["Networks"]["mynet"][
+            "IPAddress"
+        ]
+        fetch = f"ip netns exec guest curl -sf --max-time 5 http://{address}/hostname"
+        assert host.ok(fetch) == host.ok("pynet ps -q")
+        assert host.ok("pynet disconnect mynet ns:/run/netns/guest") == "eth0\n"
+    finally:
+        host.ok("ip netns del guest")
+
+
+def test_an_image_is_imported_tagged_and_removed(host: RuntimeSandbox) -> None:
+    host.ok("mkdir -p /run/rootfs/bin && cp /bin/busybox /run/rootfs/bin/sh")
+    out = host.ok('tar -C /run/rootfs -c . | pynet image import -c \'CMD ["/bin/sh", "-c", "echo made"]\' - mine:1')
+    assert out.startswith("sha256:")
+    assert host.ok("pynet run --rm --network none mine:1") == "made\n"
+    host.ok("pynet image tag mine:1 example.org/mine")
+    assert "example.org/mine   latest" in host.ok("pynet image ls")
+    assert host.ok("pynet image rm example.org/mine:latest") == "Untagged: example.org/mine:latest\n"
+    assert "Deleted: sha256:" in host.ok("pynet image rm mine:1")
+    done = host.run("pynet run --rm --pull never mine:1")
+    assert (done.returncode, done.stderr) == (125, "pynet: No such image: mine:1\n")
+
+
+def test_a_pull_that_cannot_work_names_the_image(host: RuntimeSandbox) -> None:
+    done = host.run("pynet run --rm 127.0.0.1:9/absent:1")
+    assert done.returncode == 125
+    assert done.stderr.startswith("image 127.0.0.1:9/absent:1 is not here yet: pulling it\n")
+    assert "127.0.0.1:9" in done.stderr.splitlines()[-1] and done.stderr.count("\npynet: ") == 1
