@@ -64,4 +64,4 @@ class Creation:
             argv=argv(config),
             networks={network: endpoint or Endpoint() for network, endpoint in endpoints.items()},
         )
-        return container, warnings + self._parts.sandboxes.check(container)
+        return container, warnings + self._parts.sandboxes.check(container, request.exposed_ports or ())

@@ -4,6 +4,7 @@ host name, and everything refused that can be refused before it costs anything (
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from netd.failure import InvalidParameter, NotFound
 from netd.networks.conflist import Network
@@ -19,15 +20,15 @@ ALONE = "container cannot be connected to multiple networks with one of the netw
 NOT_HOST = "container cannot be disconnected from host network or connected to host network"
 
 
-def check(parts: Parts, container: Container) -> list[str]:
+def check(parts: Parts, container: Container, exposed: Iterable[str]) -> list[str]:
     """Normalises in place; the warnings.  InvalidParameter or NotFound names the flag or object at fault.
 
-    `container.config` is as the client sent it, without the ports its image exposes."""
+    `exposed` are the ports the client itself asked for."""
     config, host_config = container.config, container.host_config
     mode = modes.parse(host_config.network_mode)
     if config.network_disabled:
         mode = Mode(modes.NONE)
-    modes.refuse_contradictions(mode, config, host_config)
+    modes.refuse_contradictions(mode, config, host_config, exposed)
     _check_wishes(host_config)
     if mode.kind == modes.CONTAINER:
         mode = _join(parts, container, mode)
@@ -59,12 +60,13 @@ def _join(parts: Parts, container: Container, mode: Mode) -> Mode:
     """The container joined by its full id, and its host name; one that does not exist may come later."""
     if _without(container, str(mode)):
         raise InvalidParameter(f"{SHARED} (--network)")
-    own = mode.target in (container.name, container.id) or container.id.startswith(mode.target)
     try:
-        donor = None if own else parts.lookup(mode.target)
+        donor = parts.lookup(mode.target)
     except NotFound:
-        return mode
-    if donor is None or donor.id == container.id:
+        if mode.target not in (container.name, container.id) and not container.id.startswith(mode.target):
+            return mode
+        donor = container
+    if donor.id == container.id:
         raise InvalidParameter(f"--network container:{mode.target}: a container cannot join its own network")
     container.networks = {}
     container.config.hostname = donor.config.hostname

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from netd.failure import InvalidParameter
 from netd.runtime.model import ContainerConfig, HostConfig
 from pycni.record import Record
@@ -54,11 +56,13 @@ def parse(text: str) -> Mode:
     return Mode(NETWORK, text)
 
 
-def refuse_contradictions(mode: Mode, config: ContainerConfig, host_config: HostConfig) -> None:
-    """InvalidParameter with docker's words and the flag at fault.  `config` as the client sent it: ports that an
-    image exposes contradict nothing."""
+def refuse_contradictions(
+    mode: Mode, config: ContainerConfig, host_config: HostConfig, exposed: Iterable[str] = ()
+) -> None:
+    """InvalidParameter with docker's words and the flag at fault.  `exposed` are the ports the client asked for: those
+    that an image exposes contradict nothing."""
     if mode.kind == CONTAINER:
-        _refuse(_with_container(config, host_config))
+        _refuse(_with_container(config, host_config, exposed))
     if mode.kind == HOST:
         network = sorted(key for key in host_config.sysctls or {} if key.startswith("net."))
         _refuse(
@@ -71,7 +75,7 @@ def refuse_contradictions(mode: Mode, config: ContainerConfig, host_config: Host
         _refuse(((True, "hostname and the UTS mode (--hostname, --uts host)"),))
 
 
-def _with_container(config: ContainerConfig, host_config: HostConfig) -> tuple[Conflict, ...]:
+def _with_container(config: ContainerConfig, host_config: HostConfig, exposed: Iterable[str]) -> tuple[Conflict, ...]:
     published = bool(host_config.port_bindings) or host_config.publish_all_ports
     return (
         (bool(config.hostname), "hostname and the network mode (--hostname)"),
@@ -79,7 +83,7 @@ def _with_container(config: ContainerConfig, host_config: HostConfig) -> tuple[C
         (bool(host_config.dns), "dns and the network mode (--dns)"),
         (bool(host_config.extra_hosts), "custom host-to-IP mapping and the network mode (--add-host)"),
         (published, "port publishing and the container type network mode (-p, -P)"),
-        (bool(config.exposed_ports), "port exposing and the container type network mode (--expose)"),
+        (any(True for _ in exposed), "port exposing and the container type network mode (--expose)"),
     )
 
 

@@ -81,10 +81,11 @@ class Sandboxes:
 
     # create
 
-    def check(self, container: Container) -> list[str]:
+    def check(self, container: Container, exposed: Iterable[str] | None = None) -> list[str]:
         """At create: normalises mode, host name and networks in place; the warnings.  Failure names the flag.
-        `container.config` must not hold the ports that the image exposes yet."""
-        return creating.check(self._parts, container)
+        `exposed` are the ports that the client asked for, without those of its image; None: all of the container's."""
+        asked = container.config.exposed_ports or () if exposed is None else exposed
+        return creating.check(self._parts, container, asked)
 
     # start and end
 
