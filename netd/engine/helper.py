@@ -26,6 +26,7 @@ from _socket import (
     socketpair,
 )
 from collections.abc import Callable, Sequence
+from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 from struct import Struct
 from threading import Lock, Thread
 
@@ -128,18 +129,20 @@ class Helper:
                 self._control = None
 
     def _start(self) -> socket:
+        program = _sealed(self._command[0])
         control, its = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         try:
             actions = [
                 (os.POSIX_SPAWN_DUP2, its.fileno(), 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
             ]
-            self.pid = os.posix_spawn(self._command[0], list(self._command), {}, file_actions=actions)
+            self.pid = os.posix_spawn(f"/proc/self/fd/{program}", list(self._command), {}, file_actions=actions)
         except OSError:
             control.close()
             raise
         finally:
             its.close()
+            os.close(program)
         Thread(target=os.waitpid, args=(self.pid, 0), name="helper", daemon=True).start()
         return control
 
@@ -148,3 +151,21 @@ class Helper:
         if reason not in self._said and len(self._said) < 20:
             self._said.add(reason)
             self._log(reason)
+
+
+def _sealed(path: str) -> int:
+    """A copy of a program in memory that nobody can change; the descriptor is the caller's.
+
+    Whoever shares a namespace with a child can get at the file it executes, through /proc/PID/exe or by having it
+    execute /proc/self/exe, and it would be one of the host's (runc's CVE-2019-5736)."""
+    with open(path, "rb") as file:
+        copy = os.memfd_create("helper", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            length = os.fstat(file.fileno()).st_size
+            while length:
+                length -= os.sendfile(copy, file.fileno(), None, length)
+            fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+        except OSError:
+            os.close(copy)
+            raise
+    return copy

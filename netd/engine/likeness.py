@@ -50,6 +50,7 @@ class Process:
         label: str,
         namespaces: Mapping[str, int],
         groups: Mapping[str, str],
+        out_of_memory: str,
         directory: int,
     ) -> None:
         self.status = status
@@ -57,6 +58,7 @@ class Process:
         self.label = label
         self.namespaces = namespaces
         self.groups = groups
+        self.out_of_memory = out_of_memory
         self.directory = directory
 
     def mask(self, name: str) -> int:
@@ -75,6 +77,7 @@ def process(pid: int) -> Process:
             _label(proc),
             {kind: os.stat(f"ns/{kind}", dir_fd=proc).st_ino for kind in _NAMESPACES},
             control_groups(_read("cgroup", proc)),
+            _read("oom_score_adj", proc),
             os.open("cwd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc),
         )
     finally:
@@ -127,6 +130,8 @@ def become(pidfd: int, them: Process, root: int) -> bool:
         for each, limit in them.limits.items():
             if limit != us.limits[each]:
                 resource.setrlimit(each, limit)
+        if them.out_of_memory != us.out_of_memory:
+            _write("/proc/self/oom_score_adj", them.out_of_memory)
         os.umask(int(them.status["Umask"], 8))
         kinds = sum(bit for kind, bit in _NAMESPACES.items() if them.namespaces[kind] != us.namespaces[kind])
         if kinds:
@@ -170,8 +175,7 @@ def _join_control_groups(them: Process, us: Process) -> None:
     for name, path in others.items():
         if name not in mounted or ".." in path.split("/"):
             raise OSError(ENOENT, f"no way into its control group {name}:{path}")
-        with open(f"{mounted[name]}{path}/cgroup.procs", "w") as file:
-            file.write("0")
+        _write(f"{mounted[name]}{path}/cgroup.procs", "0")
 
 
 def _take_groups(them: Process, us: Process) -> None:
@@ -219,3 +223,8 @@ def _label(proc: int) -> str:
 def _read(path: str, directory: int | None = None) -> str:
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory), encoding="utf-8", errors="replace") as file:
         return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -167,7 +168,10 @@ exit 1
 """
 
 
-LIMITED = ("/usr/bin/prlimit", "--nofile=777:999", "--core=0", "/bin/sh", "-c", 'umask 027; exec "$@"', "-")
+LIMITED = (
+    *("/usr/bin/choom", "-n", "55", "--", "/usr/bin/prlimit", "--nofile=777:999", "--core=0"),
+    *("/bin/sh", "-c", 'umask 027; exec "$@"', "-"),
+)
 BOUNDED = ("/usr/bin/setpriv", "--bounding-set=-sys_time,-mknod,-sys_module")
 
 
@@ -292,7 +296,7 @@ class Blocked:
     """An ADD of bridge in another mount namespace, held up in its IPAM plugin."""
 
     def __init__(self, engine: EngineProcess, plugins: Path, tmp_path: Path, container: PrivateNetns) -> None:
-        self.engine, self.tmp_path = engine, tmp_path
+        self.engine, self.tmp_path, self.container = engine, tmp_path, container
         (plugins / "blocker").write_text(BLOCKER)
         (plugins / "blocker").chmod(0o755)
         os.mkfifo(tmp_path / "release")
@@ -338,6 +342,19 @@ def test_a_helper_killed_in_the_middle_of_a_call(engine: EngineProcess, abroad: 
     assert again.returncode == 0, (again.stdout, again.stderr)
     assert helper_of(engine) != helper
     assert served(engine) == 2
+
+
+def test_what_a_child_has_of_the_host(blocked: Blocked) -> None:
+    """Who is in its namespaces, with all powers there, must not get a file of the host's from it."""
+    proc = Path(f"/proc/{blocked.child}")
+    exe = os.open(proc / "exe", os.O_RDONLY)
+    assert fcntl.fcntl(exe, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
+    os.close(exe)
+    files = {os.readlink(each) for each in (proc / "fd").iterdir()}
+    kinds = {each.partition(":")[0] for each in files if each.startswith("/") or "pidfd" in each}
+    assert kinds == {"/dev/null", blocked.container.path}, "nothing but what the plugin opened itself"
+    blocked.release()
+    assert blocked.answer()[0] == 0
 
 
 def test_an_engine_killed_in_the_middle_of_a_call(engine: EngineProcess, blocked: Blocked) -> None:

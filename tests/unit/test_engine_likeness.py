@@ -22,7 +22,7 @@ LIMITED = dict.fromkeys(("CapPrm", "CapEff", "CapBnd"), "00000000a80425fb")
 
 
 def made(status: dict[str, str] | None = None, label: str = "", user: int = 1) -> Process:
-    return Process({**ROOT, **(status or {})}, {}, label, {"user": user}, {}, -1)
+    return Process({**ROOT, **(status or {})}, {}, label, {"user": user}, {}, "0", -1)
 
 
 @pytest.mark.parametrize(
