@@ -65,6 +65,10 @@ class Nat:
         self._firewall = host.firewall
         self._warn = warn
 
+    def pass_forward(self) -> None:
+        """What `Guard` marks passes iptables' FORWARD where that would drop it; FirewallError."""
+        self._firewall.pass_marked()
+
     def apply(self, old: dict[Owner, Rules], new: dict[Owner, Rules], undo: Undo) -> None:
         """`new` holds instead of `old`.  What is new comes first, so that a port that goes over to another attachment
         of its container always leads somewhere.  CniError; `undo` knows the way back."""

@@ -182,6 +182,7 @@ class Ports:
         new = rules(published.container.id, gateways, leads)
         if new:
             self._guard.ensure()
+            self._nat.pass_forward()
         if gateways.ipv4 is not None and from_localhost(leads):
             self._nat.allow_localhost(gateways.ipv4.address.address)
         old = published.rules, published.ports, published.gateways
@@ -241,7 +242,9 @@ class Ports:
         with self._lock:
             published = self._published.get(container.id)
         if published is None:
-            raise Conflict(f"container {container.name} is not running")
+            running = container.state.running
+            reason = "has no network of its own to publish ports of" if running else "is not running"
+            raise Conflict(f"container {container.name} {reason}")
         return published
 
     def _spoken(self, container_id: str) -> str:

@@ -233,6 +233,13 @@ class Firewall:
         with self._lock:
             return self._backend(backend).missing(owner, kind, tuple(facts))
 
+    def pass_marked(self) -> None:
+        """Forwarded packets with our mark pass iptables' FORWARD where its policy is DROP; FirewallError."""
+        with self._lock:
+            forward = self._forward()
+            if forward is not None:
+                forward.ensure()
+
     def owners(self, container_id: str, kind: str) -> list[Owner]:
         """The container's attachments that have facts of this kind on record."""
         with self._lock:

@@ -170,6 +170,10 @@ def test_a_change_that_fails_changes_nothing(there: PortsTown) -> None:
 def test_only_a_running_container_can_be_changed(there: PortsTown) -> None:
     with pytest.raises(Conflict, match="container a is not running"):
         there.ports.change(container("a"), {"80/tcp": None}, {})
+    joined = container("a")
+    joined.state.status = "running"
+    with pytest.raises(Conflict, match="container a has no network of its own to publish ports of"):
+        there.ports.change(joined, {"80/tcp": None}, {})
     there.ports.publish(container("a", tcp80="8080"), Gateways())
     with pytest.raises(Conflict, match="container a is on no network that ports can be published on"):
         there.ports.change(container("a"), {"80/tcp": None}, {})

@@ -10,11 +10,13 @@ from pathlib import Path
 import ports_town
 import pytest
 from firewall_spaces import Space
-from firewall_town import BLOCKED, HOST_OUTSIDE, OUTSIDE, Town
+from firewall_town import BLOCKED, HOST_OUTSIDE, HOST_OUTSIDE_6, OUTSIDE, OUTSIDE_6, Town
 from ports_town import DEADLINE, PortsTown, container
 
 from netd.ports.gateways import Endpoint
-from pycni.firewall.firewall import IPTABLES, NFTABLES
+from pycni.firewall.facts import Admit, Owner
+from pycni.firewall.firewall import IPTABLES, NFTABLES, Firewall
+from pycni.kernel.namespace import Namespace
 from pycni.spec.address import Address
 from pycni.spec.errors import FirewallError
 
@@ -112,6 +114,29 @@ def test_a_shield_comes_back_after_a_flush(there: PortsTown) -> None:
     there.ports.unpublish(container("b"))
     town.host.sh("nft delete table inet pynet_guard")
     there.ports.unpublish(container("a"))
+
+
+def test_published_ports_pass_where_iptables_drops_what_is_forwarded(there: PortsTown) -> None:
+    """Docker and ufw set this policy; what is not published stays out."""
+    town = there.town
+    town.serve(town.a, 80)
+    town.serve(town.a, 81)
+    town.host.sh("iptables -P FORWARD DROP; ip6tables -P FORWARD DROP")
+    with Namespace.open(town.host.path) as namespace:
+        firewall = Firewall(namespace, str(there.run))
+        firewall.install(Owner("net", "a" * 64, "eth0"), "firewall", there.backend, [Admit((A4, A6))])
+        firewall.close()
+    a = container("a", tcp80="8080")
+    there.ports.shield(a, [Endpoint(A4, "br0"), Endpoint(A6, "br0")])
+    there.ports.publish(a, there.gateways("a"))
+    assert town.ask(town.outside, HOST_OUTSIDE, 8080) == OUTSIDE
+    assert town.ask(town.outside, HOST_OUTSIDE_6, 8080) == OUTSIDE_6
+    assert town.ask(town.c, HOST_OUTSIDE, 8080) == "10.1.3.2"
+    assert town.silent(town.outside, str(A4), 81)
+    if there.backend == NFTABLES:
+        town.host.sh(f"nft add rule inet pynet p_operator ip saddr {OUTSIDE} drop")
+        assert town.silent(town.outside, HOST_OUTSIDE, 8080), "the operator has the first word"
+        assert town.ask(town.c, HOST_OUTSIDE, 8080) == "10.1.3.2"
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
