@@ -154,6 +154,10 @@ PURE = [
     "netd/dns/zone.py",
     "netd/dns/answers.py",
     "netd/dns/upstream.py",
+    "netd/ports/grammar.py",
+    "netd/ports/gateways.py",
+    "netd/ports/wanted.py",
+    "netd/ports/strangers.py",
 ]
 IO = frozenset(
     [
