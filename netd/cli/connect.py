@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from netd.cli.flags import Arguments
     from netd.networks.attach import Wish
 
-_FOREIGN = ("ns:", "nerdctl:", "cri:")
+_FOREIGN = ("ns:", "nerdctl:", "cri:")  # as netd.sandbox.foreign reads them
 _FOREIGN_FLAGS = ("--publish", "--ifname", "--id", "--json")
 _OUR_FLAGS = ("--ip6", "--link", "--link-local-ip", "--gw-priority", "--driver-opt", "--force")
 
@@ -47,9 +47,12 @@ def disconnect(context: Context, arguments: Arguments) -> int:
         context.daemon.post(f"/networks/{escaped(arguments.network)}/disconnect", body)
         return 0
     from netd.networks import attach
+    from netd.sandbox import foreign
 
-    netns = attach.parse_target(arguments.container)
-    for each in attach.disconnect(arguments.network, netns, context.places, context.environ, arguments.ifname):
+    target = foreign.find(arguments.container)
+    for each in attach.disconnect(
+        arguments.network, target.netns, context.places, context.environ, arguments.ifname, target.container_id
+    ):
         context.out.write(f"{each.ifname}\n")
     return 0
 
@@ -68,9 +71,9 @@ def _is_foreign(arguments: Arguments) -> bool:
 def _wish(arguments: Arguments) -> Wish:
     from netd.networks import attach
     from netd.ports.grammar import PublishedPort, parse_fixed
+    from netd.sandbox import foreign
     from pycni.spec.request import check_container_id, check_ifname
 
-    netns = attach.parse_target(arguments.container)
     if arguments.id:
         check_container_id(arguments.id)
     if arguments.ifname:
@@ -78,6 +81,13 @@ def _wish(arguments: Arguments) -> Wish:
     ports: tuple[PublishedPort, ...] = ()
     for text in arguments.publish:
         ports += parse_fixed(text)
+    target = foreign.find(arguments.container)
     return attach.Wish(
-        netns, arguments.id or attach.container_id(netns), arguments.ifname, arguments.ip, arguments.mac_address, ports
+        target.netns,
+        arguments.id or target.container_id,
+        arguments.ifname,
+        arguments.ip,
+        arguments.mac_address,
+        ports,
+        tuple(arguments.alias),
     )

@@ -23,8 +23,6 @@ from pycni.runtime import Runtime
 from pycni.spec.errors import CniError
 from pycni.spec.result import Result
 
-NAMESPACE = "ns:"
-
 
 class AttachFailed(NetworkError):
     """A plugin failed; nothing of the attachment is left."""
@@ -33,7 +31,8 @@ class AttachFailed(NetworkError):
 
 
 class Wish(Record):
-    """What to attach, and how.  `netns` is a path; "" for `address`, `mac` and `ifname`: the network decides."""
+    """What to attach, and how.  `netns` is a path; "" for `address`, `mac` and `ifname`: the network decides.
+    `aliases` are more names for it, answered by plugins that have the capability."""
 
     netns: str
     container_id: str
@@ -41,14 +40,7 @@ class Wish(Record):
     address: str = ""
     mac: str = ""
     ports: tuple[PublishedPort, ...] = ()
-
-
-def parse_target(text: str) -> str:
-    """The namespace's path of `ns:/path`; InvalidRequest for anything else."""
-    path = text.removeprefix(NAMESPACE)
-    if not text.startswith(NAMESPACE) or not path.startswith("/"):
-        raise InvalidRequest(f"container {text!r}: expected ns:/path/of/a/network/namespace")
-    return path
+    aliases: tuple[str, ...] = ()
 
 
 def container_id(netns: str) -> str:
@@ -111,11 +103,15 @@ def _args(wish: Wish) -> tuple[tuple[str, str], ...]:
 
 
 def _capabilities(network: NetworkList, wish: Wish) -> dict[str, object]:
-    if not wish.ports:
-        return {}
-    if not any("portMappings" in plugin.capabilities for plugin in network.plugins):
-        raise InvalidRequest(f"-p: network {network.name} cannot publish ports: no plugin of it takes portMappings")
-    return {"portMappings": [port.as_mapping() for port in wish.ports]}
+    wanted: dict[str, object] = {}
+    if wish.ports:
+        wanted["portMappings"] = [port.as_mapping() for port in wish.ports]
+    if wish.aliases:
+        wanted["aliases"] = {network.name: list(wish.aliases)}
+    for capability, flag, what in (("portMappings", "-p", "publish ports"), ("aliases", "--alias", "answer names")):
+        if capability in wanted and not any(capability in plugin.capabilities for plugin in network.plugins):
+            raise InvalidRequest(f"{flag}: network {network.name} cannot {what}: no plugin of it takes {capability}")
+    return wanted
 
 
 def _runtime(places: Places, environ: Mapping[str, str]) -> Runtime:

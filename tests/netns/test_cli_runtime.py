@@ -277,20 +277,46 @@ def test_ports_live(host: RuntimeSandbox) -> None:
     assert host.ok("curl -sf --max-time 5 http://127.0.0.1:8443/hostname") == host.ok("pynet ps -q")
 
 
-def test_a_namespace_of_somebody_else_joins_by_name(host: RuntimeSandbox) -> None:
+@pytest.fixture
+def guest(host: RuntimeSandbox) -> Iterator[str]:
+    """A namespace as nerdctl leaves it: a process in it, a bundle of containerd's that names it.  Its first part."""
+    host.ok("ip netns add guest")
+    sleeper = host.process("ip netns exec guest sleep 600")
+    host.until("ip netns pids guest | grep .")
+    for owner, task, name in (("default", "aabbcc112233", "old"), ("k8s.io", "ddeeff445566", "")):
+        bundle = f"/run/containerd/io.containerd.runtime.v2.task/{owner}/{task}"
+        host.ok(f"mkdir -p {bundle}; ip netns pids guest | tr -d '\\n' >{bundle}/init.pid")
+        host.ok(f"cat >{bundle}/config.json", json.dumps({"annotations": {"nerdctl/name": name} if name else {}}))
+    yield "/run/netns/guest"
+    sleeper.kill()
+    sleeper.communicate()
+    host.ok("ip netns del guest; rm -r /run/containerd")
+
+
+@pytest.mark.parametrize("target", ["ns:/run/netns/guest", "nerdctl:old", "nerdctl:aabbcc", "cri:ddeeff445566"])
+def test_containers_of_other_engines_join(host: RuntimeSandbox, guest: str, target: str) -> None:
     host.ok("pynet install --no-systemd")
     host.ok(f"pynet run -d --name web --network mynet {IMAGE} httpd -f -h /etc")
-    host.ok("ip netns add guest")
-    try:
-        assert host.ok("pynet connect mynet ns:/run/netns/guest").startswith("eth0 10.71.0.")
-        address = json.loads(host.ok("pynet container inspect web"))[0]["NetworkSettings"]["Networks"]["mynet"][
-            "IPAddress"
-        ]
-        fetch = f"ip netns exec guest curl -sf --max-time 5 http://{address}/hostname"
-        assert host.ok(fetch) == host.ok("pynet ps -q")
-        assert host.ok("pynet disconnect mynet ns:/run/netns/guest") == "eth0\n"
-    finally:
-        host.ok("ip netns del guest")
+    host.ok(f"pynet run -d --name client --network mynet {IMAGE}")
+    said = host.ok(f"pynet connect -p 8081:80 --alias guest --ip 10.71.0.77 mynet {target}")
+    assert said == "eth0 10.71.0.77/24\n"
+    inspected = json.loads(host.ok("pynet container inspect web"))[0]
+    address = inspected["NetworkSettings"]["Networks"]["mynet"]["IPAddress"]
+    fetch = f"ip netns exec {guest.rpartition('/')[2]} curl -sf --max-time 5 http://{address}/hostname"
+    assert host.ok(fetch) == f"{inspected['Id'][:12]}\n"
+    assert "Address: 10.71.0.77\n" in host.ok("pynet exec client nslookup guest")
+    if target == "nerdctl:old":
+        assert "Address: 10.71.0.77\n" in host.ok("pynet exec client nslookup old")
+    assert host.ok(f"pynet disconnect mynet {target}") == "eth0\n"
+    assert host.run("pynet exec client nslookup guest").returncode == 1
+    done = host.run(f"pynet disconnect mynet {target}")
+    assert done.returncode == 1 and "is not connected to network mynet" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["nerdctl:absent", "cri:absent", "ns:relative", "ns:/run/netns/absent"])
+def test_a_container_of_another_engine_that_is_not_there(host: RuntimeSandbox, target: str) -> None:
+    done = host.run(f"pynet connect mynet {target}")
+    assert done.returncode == 1 and target.partition(":")[2] in done.stderr
 
 
 def test_an_image_is_imported_tagged_and_removed(host: RuntimeSandbox) -> None:
