@@ -23,7 +23,7 @@ from netd.sandbox.chain import Chains, log_to_stderr
 from netd.sandbox.opened import Announcer, Opened, Publisher
 from netd.sandbox.parts import Parts
 from netd.sandbox.resolver import Resolver
-from netd.sandbox.settings import Settings
+from netd.sandbox.settings import Settings, from_environment
 from netd.sandbox.sharing import open_shared
 from pycni_plugins.host_local.plugin import STORE
 
@@ -47,14 +47,15 @@ class Sandboxes:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """The host is the network namespace of the calling thread, and of every thread that calls a method.  `lookup`
-        and `everyone` must not take a container's lock."""
+        and `everyone` must not take a container's lock.  Without `settings` the environment says them
+        (InvalidParameter)."""
         chains = Chains(places, log, environ)
         catalog = Catalog(places, runtime)
         allocator = Allocator(everyone, STORE)
         self._parts = Parts(
             places,
             runtime,
-            settings or Settings(),
+            from_environment(environ) if settings is None else settings,
             chains,
             catalog,
             Attacher(chains, catalog, allocator),

@@ -1,0 +1,96 @@
+"""Containers of other engines by name: what containerd's state directory says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netd.networks.errors import Ambiguous, InvalidRequest, NotFound
+from netd.sandbox.foreign import Target, find, is_foreign
+
+WEB, DB, POD = "aa11" * 16, "aa22" * 16, "bb33" * 16
+OWN = f"/proc/{os.getpid()}/ns/net"
+
+
+def task(state: Path, namespace: str, container_id: str, name: str = "", pid: int | None = None) -> None:
+    bundle = state / "io.containerd.runtime.v2.task" / namespace / container_id
+    bundle.mkdir(parents=True)
+    annotations = {"nerdctl/name": name} if name else None
+    (bundle / "config.json").write_text(json.dumps({"annotations": annotations}))
+    (bundle / "init.pid").write_text(str(os.getpid() if pid is None else pid))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> str:
+    task(tmp_path, "default", WEB, "web")
+    task(tmp_path, "default", DB, "db")
+    task(tmp_path, "k8s.io", POD)
+    return str(tmp_path)
+
+
+def test_by_name_and_id(state: str) -> None:
+    web = Target(OWN, f"default-{WEB}")
+    assert find("nerdctl:web", state) == find(f"nerdctl:{WEB}", state) == find("nerdctl:aa11", state) == web
+    assert find("cri:bb33bb33", state) == Target(OWN, f"k8s.io-{POD}")
+
+
+def test_by_path() -> None:
+    found = find("ns:/var/run/netns/x")
+    assert found.netns == "/var/run/netns/x"
+    assert found.container_id.startswith("ns-")
+
+
+def test_a_name_in_two_namespaces(state: str) -> None:
+    task(Path(state), "other", "cc44" * 16, "web")
+    with pytest.raises(Ambiguous, match="default/aa11aa11aa11 and other/cc44cc44cc44"):
+        find("nerdctl:web", state)
+    task(Path(state), "default", "aa113" + "0" * 59)
+    with pytest.raises(Ambiguous):
+        find("nerdctl:aa11", state)
+
+
+def test_a_name_that_begins_like_another_ones_id(state: str) -> None:
+    task(Path(state), "default", "dd55" * 16, "aa11")
+    assert find("nerdctl:aa11", state).container_id == f"default-{'dd55' * 16}"
+
+
+@pytest.mark.parametrize("text", ["nerdctl:nobody", "cri:web", "nerdctl:bb33bb33", "nerdctl:aa", "cri:"])
+def test_who_is_not_there(state: str, text: str) -> None:
+    with pytest.raises((NotFound, InvalidRequest)):
+        find(text, state)
+
+
+def test_a_task_that_has_ended(state: str) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    task(Path(state), "default", "ee66" * 16, "gone", ended.pid)
+    with pytest.raises(NotFound, match="nerdctl:gone does not run"):
+        find("nerdctl:gone", state)
+    (Path(state) / "io.containerd.runtime.v2.task/default" / WEB / "config.json").write_text("{")
+    with pytest.raises(NotFound, match="not found among the running ones"):
+        find("nerdctl:web", state)
+    with pytest.raises(NotFound):
+        find("nerdctl:web", f"{state}/none")
+
+
+@pytest.mark.parametrize("text", ["web", "ns:relative", "docker:web", "nerdctl:"])
+def test_what_is_no_such_name(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="expected"):
+        find(text)
+
+
+def test_which_names_are_meant() -> None:
+    assert [is_foreign(text) for text in ("nerdctl:x", "cri:x", "ns:/x", "web", "x:nerdctl:")] == [True] * 3 + [
+        False
+    ] * 2
+
+
+def test_the_command_line_can_afford_it() -> None:
+    script = "import sys, netd.sandbox.foreign; print([m for m in ('msgspec', 'asyncio', 'h11') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
