@@ -12,7 +12,7 @@ from pycni.spec.errors import CniError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import TextIO
+    from typing import NoReturn, TextIO
 
     from netd.cli.context import Context
     from netd.cli.flags import Arguments, Command
@@ -125,5 +125,16 @@ def _run(context: Context, chosen: Command, name: str, arguments: Arguments) -> 
         return chosen.failed_status
 
 
+def entry() -> NoReturn:
+    """The program: as `main`, but ends at once, which saves the 3 ms that taking an interpreter apart costs."""
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            status = status or FAILED
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -10,11 +10,13 @@ any free port, "8000-8010" the first free one of these.  A host address is an ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from netd.failure import InvalidParameter
 from pycni.record import Record
 from pycni.spec.address import Address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interpreter import ROOT
 
 from netd.cli.commands import ALIASES, GROUPS, command, names
 from netd.cli.flags import Argument, Command, HelpAsked, UsageError, many, number, parse, switch, text
@@ -163,3 +166,24 @@ def test_paths_before_and_after_the_command() -> None:
         status, _, err = typed(*words)
         assert (status, err.partition(";")[0]) == (1, "pynet: pynetd does not run (there is no /nowhere/api.sock)")
         assert err.endswith("; start it with: pynetd &\n")
+
+
+HEAVY = {"argparse", "collections", "dataclasses", "email", "enum", "http", "inspect", "json", "re", "socket", "typing"}
+
+
+def test_running_a_container_imports_nothing_heavy() -> None:
+    """`pynet run` may take 35 ms before it asks the daemon; argparse alone is 20."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from netd.cli import main, run, run_commands, session, exec, attach, client
+status = main.main(["--run-dir", "/nonexistent", "run", "--rm", "-p", "80:80", "-v", "/a:/b", "-m", "1g", "busybox"])
+assert status == 125
+print(*sys.modules)
+"""
+    python = [sys.executable, "-I", "-S", "-c", program]
+    done = subprocess.run(python, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "netd.ports.grammar" in loaded and "netd.cli.volume_arguments" in loaded
+    assert loaded & HEAVY == set()
+    assert len(loaded) < 75

@@ -72,3 +72,10 @@ def test_scripts_point_at_functions_of_the_listed_packages() -> None:
     for target in project()["project"]["scripts"].values():
         module = target.partition(":")[0]
         assert module.rpartition(".")[0] in listed
+
+
+def test_the_script_files_start_functions_of_the_listed_packages() -> None:
+    (path,) = project()["tool"]["setuptools"]["script-files"]
+    lines = (ROOT / path).read_text().splitlines()
+    assert lines[0] == "#!python", "what pip replaces by the interpreter"
+    assert "from netd.cli.main import entry" in lines and lines[-1] == "entry()"
