@@ -1,8 +1,6 @@
-"""Times as people read and write them; pure but for `datetime`."""
+"""Times as people read and write them; pure."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime
 
 from netd.failure import InvalidParameter
 
@@ -40,6 +38,8 @@ def seconds_of(flag: str, text: str, now: float) -> str:
     past = _duration(text)
     if past is not None:
         return f"{now - past:.9f}"
+    from datetime import datetime
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -66,4 +66,8 @@ def _duration(text: str) -> float | None:
 
 def local(seconds: float) -> str:
     """`2026-01-02 03:04:05 +0000 UTC`, as docker's templates show a moment."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC") if seconds > 0 else "N/A"
+    if seconds <= 0:
+        return "N/A"
+    from time import gmtime, strftime
+
+    return strftime("%Y-%m-%d %H:%M:%S +0000 UTC", gmtime(seconds))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -19,19 +20,23 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def json_text(value: Any) -> str:
     """Indented, for people and for jq."""
+    import json
+
     return json.dumps(value, indent=4, ensure_ascii=False) + "\n"
 
 
 def formatted(template: str, items: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     """One line an item.  `json` gives one object a line; `table …` adds headings from `columns` (field to heading);
     raises TemplateError."""
-    from netd.cli.template import Template
-
     if template == "json":
+        import json
+
         return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
     if template == "table":
         chosen = list(columns)
         return table([columns[field] for field in chosen], [[str(item[field]) for field in chosen] for item in items])
+    from netd.cli.template import Template
+
     if template.startswith("table "):
         compiled = Template(template.removeprefix("table "))
         headings = compiled.render(_Headings(columns))
@@ -44,7 +49,7 @@ def formatted(template: str, items: Sequence[Mapping[str, Any]], columns: Mappin
     return "".join(compiled.render(item) + "\n" for item in items)
 
 
-class _Headings(dict[str, Any]):
+class _Headings(dict[str, object]):
     """Stands in for an item where the headings of a table are rendered."""
 
     def __init__(self, columns: Mapping[str, str]) -> None:
@@ -53,5 +58,5 @@ class _Headings(dict[str, Any]):
     def __contains__(self, name: object) -> bool:
         return True
 
-    def __missing__(self, name: str) -> str:
+    def __missing__(self, name: str) -> object:
         return name.upper()
