@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from netd.failure import Failure, InvalidParameter
-from netd.runtime.bundle.capabilities import DEFAULT
+from netd.runtime.bundle.capabilities import DEFAULT, NAMES
 from netd.runtime.bundle.host import Host
+from netd.runtime.bundle.narrowing import narrowed
 from netd.runtime.bundle.seccomp import Profiles, parse, resolve
 from netd.runtime.bundle.security import DEFAULT_PROFILE, Security, security
 from netd.runtime.places import RuntimePlaces
@@ -89,9 +90,26 @@ def test_debians_profile() -> None:
     profiles = Profiles(DEBIANS)
     plain, admin = profiles.get(DEFAULT, HOST), profiles.get([*DEFAULT, "CAP_SYS_ADMIN"], HOST)
     assert plain["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-    assert {"read", "openat2", "clone3", "arch_prctl", "chroot"} <= allowed(plain)
+    assert {"read", "openat2", "arch_prctl", "chroot"} <= allowed(plain)
+    assert not {"unshare", "setns", "mount", "clone", "clone3", "keyctl", "reboot", "syslog"} & allowed(plain)
+    assert {"unshare", "mount", "clone", "clone3"} <= allowed(admin)
+    assert "syslog" in allowed(profiles.get([*DEFAULT, "CAP_SYSLOG"], HOST))
     assert not {"bpf", "kexec_load", "init_module"} & allowed(plain)
     assert "bpf" in allowed(admin)
+
+
+def test_who_lacks_a_capability_cannot_make_namespaces() -> None:
+    resolved = {"syscalls": [{"names": ["read", "clone", "clone3", "unshare"], "action": "SCMP_ACT_ALLOW"}]}
+    namespaces = {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    rules = narrowed(resolved, [], "x86_64")["syscalls"]
+    assert rules[0] == {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+    assert "unshare" in rules[1]["names"] and rules[1]["errnoRet"] == 1
+    assert rules[2:] == [
+        {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [namespaces]},
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+    ]
+    assert narrowed(resolved, [], "s390x")["syscalls"][2]["args"][0]["index"] == 1
+    assert narrowed(resolved, NAMES, "x86_64") == resolved
 
 
 def test_the_file_is_read_and_resolved_once() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from netd.failure import Failure, InvalidParameter
 from netd.runtime.bundle.host import Host
+from netd.runtime.bundle.narrowing import narrowed
 
 _ARCHITECTURES = {
     "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
@@ -27,7 +28,7 @@ _ARCHITECTURES = {
 
 
 class Profiles:
-    """Resolved profiles of one file; safe for threads."""
+    """Resolved profiles of one file, the machine's own, as narrow as docker's; safe for threads."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -42,7 +43,7 @@ class Profiles:
             if self._profile is None:
                 self._profile = _read(self._path)
             if key not in self._resolved:
-                self._resolved[key] = resolve(self._profile, key, host)
+                self._resolved[key] = narrowed(resolve(self._profile, key, host), key, host.machine)
             return self._resolved[key]
 
 
