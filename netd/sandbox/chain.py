@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -38,7 +37,9 @@ if TYPE_CHECKING:
     from pycni.kernel.api import NamespaceApi
 
 DNSNAME = "dnsname"
-"""The plugin whose work `netd.sandbox.resolver` does itself, with more names than the plugin can know."""
+_SERVED = (DNSNAME, "portmap")
+"""Plugins whose work is done here: names by `netd.sandbox.resolver`, which knows more of them than the plugin can, and
+published ports by `netd.ports`, which can change them on a running container."""
 
 
 class Chains:
@@ -51,21 +52,25 @@ class Chains:
         self._cni_path = places.cni_path
         self._environ = {name: value for name, value in environ.items() if not name.startswith("CNI_")}
         self.cache = ResultCache(places.cache_dir)
-        self._own = tempfile.TemporaryDirectory(prefix="pynet-")
-        launcher = os.path.join(os.path.dirname(os.path.abspath(pycni_launcher.__file__)), "twin.py")
-        for name in NAMES:
-            os.symlink(launcher, os.path.join(self._own.name, name))
+        self._own = _stand_ins(f"{places.run_dir}/plugins")
         self._namespaces = Namespaces(places.run_dir)
         self._reaper = Reaper(self._namespaces, log)
         self._reaper.start()
         # what a killed daemon retired and did not live to delete
         self._reaper.defer(self._namespaces.own, empty_trash)
 
+    def supports(self, backend: str) -> bool:
+        """Whether the host's firewall can be written this way."""
+        try:
+            self._namespaces.own.firewall.status(backend)
+        except CniError:
+            return False
+        return True
+
     def close(self) -> None:
         """Does what was put off; nothing may be under way."""
         self._reaper.stop()
         self._namespaces.close()
-        self._own.cleanup()
 
     def defer(self, work: Callable[[], None]) -> None:
         """Does it soon, in another thread; CniError and OSError from it are logged."""
@@ -133,7 +138,7 @@ class Chains:
             def run(path: str, environment: Mapping[str, str], stdin: bytes) -> Completed:
                 return execute(path, environment, stdin, namespace.entered)
 
-            path = (self._own.name, *self._cni_path) if own_first else (*self._cni_path, self._own.name)
+            path = (self._own, *self._cni_path) if own_first else (*self._cni_path, self._own)
             yield Runtime(path, Invoker(self._pass_on, in_place, run), self._environ, self.cache)
 
     def _pass_on(self, data: bytes) -> None:
@@ -145,9 +150,25 @@ def _no_container() -> NamespaceApi:
     raise CniError("this work is on the host alone")
 
 
+def _stand_ins(directory: str) -> str:
+    """A directory in which each of our plugins is found and recognised as ours; its path."""
+    launcher = os.path.join(os.path.dirname(os.path.abspath(pycni_launcher.__file__)), "twin.py")
+    os.makedirs(directory, 0o755, exist_ok=True)
+    for name in NAMES:
+        path = os.path.join(directory, name)
+        try:
+            if os.readlink(path) == launcher:
+                continue
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        os.symlink(launcher, path)
+    return directory
+
+
 def served(network: NetworkList) -> NetworkList:
     """The list without what the sandbox does itself."""
-    kept = tuple(plugin for plugin in network.plugins if plugin.type != DNSNAME)
+    kept = tuple(plugin for plugin in network.plugins if plugin.type not in _SERVED)
     return network if len(kept) == len(network.plugins) else network.replace(plugins=kept)
 
 

@@ -20,6 +20,7 @@ from netd.networks.usage import LEASES
 from netd.runtime.places import RuntimePlaces
 from netd.sandbox.chain import Chains
 from pycni.firewall.facts import SAME_BRIDGE
+from pycni.firewall.firewall import NFTABLES
 from pycni.kernel.namespace import Namespace
 from pycni.plan import ops
 from pycni.spec.address import Prefix
@@ -39,8 +40,9 @@ def path_of(runtime: RuntimePlaces) -> str:
     return f"{runtime.root}/networks/{NAME}.conflist"
 
 
-def build(subnet: Prefix, created: str, data_dir: str = "") -> dict[str, Any]:
-    """The list.  Ports are published by the sandbox and names served by it, so no plugin does either."""
+def build(subnet: Prefix, created: str, data_dir: str = "", backend: str = "") -> dict[str, Any]:
+    """The list.  Ports are published by the sandbox and names served by it, so no plugin does either.  `backend` is the
+    firewall's, "" for what the host uses."""
     gateway = subnet.network.address + 1
     ipam: dict[str, Any] = {
         "type": "host-local",
@@ -50,6 +52,9 @@ def build(subnet: Prefix, created: str, data_dir: str = "") -> dict[str, Any]:
     if data_dir:
         ipam["dataDir"] = data_dir
     bridge = {"type": "bridge", "bridge": DEVICE, "isGateway": True, "ipMasq": True, "hairpinMode": True, "ipam": ipam}
+    firewall = {"type": "firewall", "ingressPolicy": SAME_BRIDGE}
+    if backend:
+        bridge["ipMasqBackend"] = firewall["backend"] = backend
     options = {
         "com.docker.network.bridge.default_bridge": "true",
         "com.docker.network.bridge.enable_icc": "true",
@@ -62,7 +67,7 @@ def build(subnet: Prefix, created: str, data_dir: str = "") -> dict[str, Any]:
         "cniVersion": CNI_VERSION,
         "name": CNI_NAME,
         "pynet": {"id": network_id(CNI_NAME), "created": created, "keepsBridge": False, "options": options},
-        "plugins": [bridge, {"type": "firewall", "ingressPolicy": SAME_BRIDGE}],
+        "plugins": [bridge, firewall],
     }
 
 
@@ -80,7 +85,8 @@ def prepare(places: Places, runtime: RuntimePlaces, chains: Chains) -> Network:
             subnet = choose(POOLS, occupied)
             data_dir = "" if places.lease_dir == LEASES else places.lease_dir
             created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            _write(path, text_of(build(subnet, created, data_dir)))
+            backend = NFTABLES if chains.supports(NFTABLES) else ""
+            _write(path, text_of(build(subnet, created, data_dir, backend)))
             network = read_file(path)
     assert network is not None
     gateway = Prefix(subnet.network.address + 1, subnet.length)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from netd.runtime.model import Container, Endpoint
 from netd.sandbox.gateway import Attached
+from netd.sandbox.links import parse as parse_link
 from pycni.firewall.facts import Owner
 from pycni.names import RESOLVER, Attachment, is_domain_name
 
@@ -63,8 +64,8 @@ def links(endpoint: Endpoint, resolve: Callable[[str], str] = lambda text: text)
     """(alias, target) of an endpoint's links; without an alias the target's own name is meant."""
     found = []
     for text in endpoint.links or ():
-        target, _, alias = text.partition(":")
-        found.append((alias or target.removeprefix("/"), resolve(target.removeprefix("/"))))
+        link = parse_link(text)
+        found.append((link.alias, resolve(link.target)))
     return tuple(found)
 
 

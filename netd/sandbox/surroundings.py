@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from netd.failure import Failure, NotFound
+from netd.failure import Failure
 from netd.networks.errors import NetworkError
 from netd.ports.gateways import Endpoint as Shielded
 from netd.ports.gateways import Gateway, Gateways
@@ -131,11 +131,12 @@ def _domain(parts: Parts, attached: Attached) -> str:
 
 
 def _known_name(parts: Parts, text: str) -> str:
-    """A link's target as it is called on the network: an id, or the beginning of one, is not."""
+    """A link's target as it is called on the network, which an id is not."""
     try:
-        return parts.lookup(text).name
-    except (NotFound, CniError):
+        found = parts.lookup(text)
+    except CniError:
         return text
+    return found.name if text in (found.id, found.short_id) else text
 
 
 def resolv_conf(parts: Parts, container: Container, endpoints: Endpoints, resolver: bool) -> Rendered:
