@@ -115,7 +115,7 @@ class Lifecycle:
                 self._cancel_restart(entry)
                 return
             self.kill(entry, _SIGKILL)
-        self._await_end(entry, run, -1)
+        self._await_kill(entry, run)
 
     def restart(self, entry: Entry, timeout: int | None, signal: str) -> None:
         """Stops it if it runs, and starts it; a container with auto-remove survives this."""
@@ -170,6 +170,9 @@ class Lifecycle:
         with entry.lock:
             if entry.run is run:
                 self._signal(entry, run, _SIGKILL, resume=True)
+        self._await_kill(entry, run)
+
+    def _await_kill(self, entry: Entry, run: Run) -> None:
         try:
             run.over.result(_KILL_TIMEOUT)
         except TimeoutError:

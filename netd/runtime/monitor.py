@@ -50,14 +50,18 @@ class Monitor:
     def watch(self, pidfd: int, ended: Callable[[], None]) -> None:
         """Calls `ended` once when the process of `pidfd` ends, or at once when it has; takes over the descriptor."""
         with self._lock:
+            if self._closed:
+                os.close(pidfd)
+                return
             self._watched[pidfd] = ended
-        self._poll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
+            self._poll.register(pidfd, select.EPOLLIN | select.EPOLLONESHOT)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         timer = Timer(time.monotonic() + seconds, callback)
         with self._lock:
-            heapq.heappush(self._timers, (timer.moment, next(self._order), timer))
-        os.eventfd_write(self._wake, 1)
+            if not self._closed:
+                heapq.heappush(self._timers, (timer.moment, next(self._order), timer))
+                os.eventfd_write(self._wake, 1)
         return timer
 
     def submit(self, callback: Callable[[], None]) -> Future[None]:
@@ -65,9 +69,12 @@ class Monitor:
         return self._pool.submit(_guarded, callback)
 
     def close(self) -> None:
-        """Waits for callbacks that run; what is only watched is forgotten."""
-        self._closed = True
-        os.eventfd_write(self._wake, 1)
+        """Waits for callbacks that run; what is only watched is forgotten, and what comes later ignored."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            os.eventfd_write(self._wake, 1)
         self._thread.join()
         self._pool.shutdown(wait=True)
         for pidfd in self._watched:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from netd.runtime.containers import Containers
 from netd.runtime.images.model import Image, ImageConfig
 from netd.runtime.model import Container, ContainerConfig, CreateRequest, ExecOptions, HostConfig
 from netd.runtime.places import RuntimePlaces
+from netd.runtime.streams import Stream
 from netd.sandbox.opened import Opened
 
 BUSYBOX = "/usr/bin/busybox"
@@ -54,7 +56,7 @@ class NoNetwork:
         self.calls: list[str] = []
         self.failure: Exception | None = None
 
-    def check(self, container: Container) -> list[str]:
+    def check(self, container: Container, _exposed: Iterable[str]) -> list[str]:
         container.config.hostname = container.config.hostname or container.short_id
         return []
 
@@ -149,6 +151,7 @@ class House:
         self.events = Events()
         self._make_image()
         os.makedirs(self.places.run)
+        self._clients = ExitStack()
         self.containers = self._daemon()
 
     def _make_image(self) -> None:
@@ -189,10 +192,23 @@ class House:
         self.containers.start(container.id)
         return container
 
+    def attach(self, ref: str, stdin: bool = False) -> Stream:
+        """A client that leaves at the end of the test, unless it does so before."""
+        stream = self.containers.attach(ref, stdin=stdin)
+        self._clients.callback(stream.close)
+        return stream
+
+    def start_exec(self, exec_id: str, size: tuple[int, int] | None = None) -> Stream:
+        stream = self.containers.exec_start(exec_id, size=size)
+        assert stream is not None
+        self._clients.callback(stream.close)
+        return stream
+
     def __enter__(self) -> House:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._clients.close()
         self.containers.close()
         self._kill_everything()
         shutil.rmtree(self.base)

@@ -133,4 +133,7 @@ def test_closing_forgets_what_is_watched_and_leaves_no_descriptor() -> None:
     monitor.watch(os.pidfd_open(os.getpid()), lambda: None)
     monitor.call_later(1000, lambda: None)
     monitor.close()
+    monitor.close()
+    monitor.watch(os.pidfd_open(os.getpid()), lambda: None)
+    monitor.call_later(0, lambda: None)
     assert set(os.listdir("/proc/self/fd")) == before
