@@ -108,7 +108,7 @@ def parse(message: bytes) -> Reply:
 
 
 def _order(message: bytes) -> str:
-    if message[:1] not in (b"l", b"B"):
+    if message[:1] not in (b"l", b"B") or len(message) < HEAD:
         raise ValueError("not a D-Bus message")
     return "<" if message[:1] == b"l" else ">"
 

@@ -65,7 +65,10 @@ def ensure_gateway(
             raise _uncreated(op.name, error.msg) from None
         for each in (port, device):
             # CVE-2020-10749: a container must not configure the host by router advertisements
-            host.replace_sysctl(f"net/ipv6/conf/{each.name}/accept_ra", "0")
+            try:
+                host.replace_sysctl(f"net/ipv6/conf/{each.name}/accept_ra", "0")
+            except OSError:
+                continue  # the host may have no IPv6
         host.set_link(port.index, group=0)
     if not device.is_up:
         host.set_link(device.index, up=True)

@@ -24,6 +24,8 @@ _CHANGES = [
     "create_veth",
     "set_link",
     "set_port",
+    "add_port_vlans",
+    "remove_port_vlans",
     "delete_link",
     "add_address",
     "remove_address",
