@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .components import component
 from .host import Host, disposable_host
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,9 @@ def fresh_host() -> Iterator[Host]:
     """A host on which somebody has put a plugin called bridge before."""
     with disposable_host() as host:
         host.write("/opt/cni/bin/bridge", FOREIGN_PLUGIN)
+        # the host's /var/lib is an overlay, on which no other can be stacked
+        host.run("mkdir", "/var/lib/pynet")
+        host.run("mount", "-t", "tmpfs", "tmpfs", "/var/lib/pynet")
         yield host
 
 
@@ -32,6 +36,7 @@ def test_quickstart_shows_what_it_promises_again_and_goes_without_a_trace(fresh_
         shown = fresh_host.run(QUICKSTART, limit=180)
         for promise in (
             "mynet: subnet 10.",
+            "web has 10.",
             "client -> web: hello from web",
             "and the gateway answers",
             "packets leave masqueraded behind eth0",
@@ -47,8 +52,27 @@ def test_quickstart_shows_what_it_promises_again_and_goes_without_a_trace(fresh_
     assert sorted(each.name for each in fresh_host.file("/opt/cni/bin").iterdir()) == ["bridge"]
     assert not fresh_host.file("/etc/cni/net.d/mynet.conflist").exists()
     assert "mynet" not in fresh_host.run("iptables-save")
-    assert "containerd" not in fresh_host.run("ps", "-e", "-o", "comm")
+    assert "pynetd" not in fresh_host.run("ps", "-e", "-o", "args")
+    assert "conmon" not in fresh_host.run("ps", "-e", "-o", "comm")
+    assert list(fresh_host.file("/var/lib/pynet").iterdir()) == []
     assert "Done." in fresh_host.run(QUICKSTART, "--down", limit=60)
+
+
+def test_with_nerdctl_the_containers_of_both_engines_find_each_other(fresh_host: Host) -> None:
+    fresh_host.path.insert(0, str(component("nerdctl").parent))
+    try:
+        for _ in range(2):
+            shown = fresh_host.run(QUICKSTART, limit=180)
+            assert "guest (nerdctl) -> web: hello from web" in shown
+            assert "client -> guest: 10." in shown
+        before = _links(fresh_host)
+        assert "Done." in fresh_host.run(QUICKSTART, "--down", limit=60)
+        assert len(_links(fresh_host)) < len(before)
+        assert "containerd" not in fresh_host.run("ps", "-e", "-o", "comm")
+        assert "quickstart" not in fresh_host.run("cat", "/proc/mounts")
+    finally:
+        fresh_host.path.pop(0)
+        fresh_host.run(QUICKSTART, "--down", limit=60)
 
 
 def test_quickstart_stops_at_the_first_failure_and_says_what_to_do(fresh_host: Host) -> None:
