@@ -98,6 +98,10 @@ class Attacher:
         own = entry.network == CNI_NAME
         self._chains.delete(parse_list(entry.config), attachment, own_first=own, at_once=at_once)
 
+    def detach_gone(self, entry: CacheEntry) -> None:
+        """As `detach`, for a container of another engine whose namespace does not exist any more."""
+        self._chains.delete_foreign(parse_list(entry.config), entry.attachment.replace(netns=""))
+
     def detach_lease(self, known: Known, container_id: str, ifname: str) -> None:
         """As `detach`, for an attachment that nothing but a lease tells of."""
         network = self._catalog.plugins(known)

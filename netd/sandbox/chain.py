@@ -106,6 +106,11 @@ class Chains:
         with self._runtime(own_first, at_once) as runtime:
             runtime.delete(served(network), attachment)
 
+    def delete_foreign(self, network: NetworkList, attachment: Attachment) -> None:
+        """Detaches a container of another engine, by all of the list's plugins; errors as of `delete`."""
+        with self._runtime(own_first=False) as runtime:
+            runtime.delete(network, attachment)
+
     def entries(self, container_id: str) -> list[CacheEntry]:
         """What the container is attached to, by libcni's cache."""
         return self.cache.entries(container_id)

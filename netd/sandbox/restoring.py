@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from netd.networks.usage import attachments
@@ -32,22 +32,31 @@ def users(parts: Parts, containers: Iterable[Container]) -> Iterator[tuple[Conta
 
 
 def _by_namespace(parts: Parts, container: Container) -> str:
-    """The owner of the sandbox that a process is in, by what its attachments say; "" when it is none of ours."""
-    try:
-        wanted = os.stat(f"/proc/{container.state.pid}/ns/net")
-    except OSError:
-        return ""
-    for entry in parts.chains.entries(""):
-        netns = entry.attachment.netns
-        if os.path.dirname(netns) != parts.runtime.namespaces:
-            continue
-        try:
-            found = os.stat(netns)
-        except OSError:
-            continue
-        if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-            return entry.attachment.container_id
+    """The owner of the sandbox that a process is in, "" when it is none of ours: the id in full where an attachment
+    tells it, else as much of it as the namespace's file is called by, which is all that a path needs."""
+    wanted = _identity(f"/proc/{container.state.pid}/ns/net")
+    owners = {entry.attachment.netns: entry.attachment.container_id for entry in parts.chains.entries("")}
+    for name in _names(parts.runtime.namespaces):
+        path = f"{parts.runtime.namespaces}/{name}"
+        if wanted is not None and _identity(path) == wanted:
+            owner = owners.get(path, name)
+            return owner if parts.path(owner) == path else name
     return ""
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
 
 
 def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str], running: AbstractSet[str]) -> None:
@@ -58,7 +67,7 @@ def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str
     stale: set[str] = set()
     for entry in parts.chains.entries(""):
         attachment = entry.attachment
-        mine = attachment.container_id in ours or os.path.dirname(attachment.netns) == parts.runtime.namespaces
+        mine = attachment.container_id in ours or attachment.netns == parts.path(attachment.container_id)
         if mine and attachment.container_id not in used:
             stale.add(attachment.container_id)
     for container_id in stale:
@@ -67,17 +76,25 @@ def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str
         shares_host = container.state.running and not container.sandbox.key
         if container.id not in running and container.sandbox.id and not shares_host:
             closing.close_own(parts, container, kept=container.id in used)
+    _collect_foreign(parts, ours)
     _collect_namespaces(parts, used)
     _collect_leases(parts, ours, used)
 
 
+def _collect_foreign(parts: Parts, ours: Mapping[str, Container]) -> None:
+    """What containers of other engines held when they ended without their engine's notice, or the machine's: nerdctl
+    gives it back only when such a container starts again, and never what `pynet connect` attached."""
+    for entry in parts.chains.entries(""):
+        attachment = entry.attachment
+        if attachment.container_id in ours or not attachment.netns or os.path.exists(attachment.netns):
+            continue
+        what = f"giving back what {attachment.container_id} held on {entry.network}"
+        closing.attempt(parts, what, lambda entry=entry: parts.attacher.detach_gone(entry))  # type: ignore[misc]
+
+
 def _collect_namespaces(parts: Parts, used: AbstractSet[str]) -> None:
     wanted = {os.path.basename(parts.path(root)) for root in used}
-    try:
-        present = os.listdir(parts.runtime.namespaces)
-    except FileNotFoundError:
-        return
-    for name in present:
+    for name in _names(parts.runtime.namespaces):
         if name not in wanted:
             path = f"{parts.runtime.namespaces}/{name}"
             closing.attempt(parts, f"removing {path}", lambda path=path: _end(parts, path))  # type: ignore[misc]

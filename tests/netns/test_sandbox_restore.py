@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from sandbox_town import NOTHING, Box, Ledger, Town, static
 
+from netd.networks.directory import load
 from netd.runtime.model import Endpoint, PortBinding, decode, encode
 from netd.sandbox import namespaces
+from pycni.cache import Attachment, CacheEntry, ResultCache
 
 PUBLISHED = {"80/tcp": [PortBinding(host_port="8080")]}
 
@@ -83,6 +85,16 @@ def test_what_ended_while_no_daemon_looked_is_taken_away(town: Town) -> None:
     assert "mynet/10.1.0.4" not in town.left()["leases"]
 
 
+def test_a_joiner_of_a_removed_container_without_networks(town: Town) -> None:
+    donor, joiner = town.started("donor", "none"), town.started("joiner", "container:donor")
+    donor.kill()
+    town.boxes.pop(donor.container.id)
+    new_daemon(town)
+    assert joiner.interfaces() == {}
+    joiner.stop()
+    assert town.left() == NOTHING
+
+
 def test_a_removed_containers_sandbox_goes_too(town: Town) -> None:
     web = town.started("web", "mynet")
     web.kill()
@@ -121,3 +133,23 @@ def test_an_attachment_that_was_cut_short_is_taken_back(town: Town) -> None:
     new_daemon(town)
     assert town.left() == {**NOTHING, "leases": ["mynet/10.1.0.3"]}
     assert web.start().address("mynet") == "10.1.0.2"
+
+
+def test_what_other_engines_containers_held_when_they_vanished_is_given_back(town: Town) -> None:
+    (network,) = (each for each in load(town.places.netconf_dir).networks if each.name == "mynet")
+    config = Path(network.file).read_bytes()
+    folder = Path(town.places.lease_dir) / "mynet"
+    folder.mkdir(parents=True)
+    alive = town.started("alive", "none")
+    cache = ResultCache(town.places.cache_dir)
+    for name, netns, address in (
+        ("default-gone", "/proc/4194305/ns/net", "10.1.0.8"),
+        ("default-alive", alive.netns, "10.1.0.9"),
+    ):
+        (folder / address).write_text(f"{name}\r\neth1")
+        result = {"cniVersion": "1.0.0", "ips": [{"address": f"{address}/24"}]}
+        cache.write(CacheEntry("mynet", Attachment(name, netns, "eth1"), config, result))
+    new_daemon(town)
+    left = town.left()
+    assert (left["leases"], left["results"]) == (["mynet/10.1.0.9"], ["mynet-default-alive-eth1"])
+    assert town.log == []
