@@ -34,6 +34,14 @@ class Ulimit(Struct, rename="pascal"):
     hard: int
 
 
+class Device(Struct, rename="pascal"):
+    """A node of the host's /dev.  `path_in_container` "": the same; `cgroup_permissions` of "rwm", "" for all."""
+
+    path_on_host: str
+    path_in_container: str = ""
+    cgroup_permissions: str = ""
+
+
 class Mount(Struct, rename="pascal"):
     """`type`: "bind", "volume" or "tmpfs"."""
 
@@ -83,6 +91,7 @@ class HostConfig(Struct, rename="pascal"):
     cap_add: list[str] | None = None
     cap_drop: list[str] | None = None
     privileged: bool = False
+    devices: list[Device] | None = None
     readonly_rootfs: bool = False
     security_opt: list[str] | None = None
     memory: int = 0

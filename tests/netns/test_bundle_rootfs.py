@@ -15,6 +15,7 @@ from image_makers import tree
 
 from netd.failure import Failure
 from netd.runtime import bundle
+from netd.runtime.model import Mount
 
 
 @pytest.fixture
@@ -139,10 +140,18 @@ def test_one_new_volume_for_many_at_once(house: House) -> None:
     assert sorted(os.listdir(f"{house.places.root}/volumes/named/_data")) == ["hard", "page", "soft"]
 
 
+def test_a_source_that_cannot_be_made(house: House, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    container = house.container("true", binds=[f"{tmp_path}/file/deep:/x"])
+    with pytest.raises(
+        Failure, match=f"error while creating mount source path '{tmp_path}/file/deep': mkdir .*not a directory"
+    ):
+        bundle.mount_rootfs(house.places, container, house.image)
+    assert not os.path.ismount(f"{house.places.container(container.id)}/rootfs")
+
+
 def test_what_fails_leaves_nothing_mounted(house: House, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
-    from netd.runtime.model import Mount
-
     container = house.container("true", mounts=[Mount("bind", f"{tmp_path}/source", "/x")])
     (tmp_path / "source").rmdir()
     with pytest.raises(Failure, match="bind source path does not exist"):

@@ -13,7 +13,7 @@ from conftest import PrivateNetns
 
 from netd.failure import InvalidParameter
 from netd.runtime.bundle.host import this_host
-from netd.runtime.model import Mount, Ulimit
+from netd.runtime.model import Device, Mount, Ulimit
 from netd.sandbox.opened import Opened
 
 MB = 1 << 20
@@ -59,6 +59,16 @@ def test_privileged(house: House) -> None:
         privileged=True,
     )
     assert int(house.ask("ls /dev | wc -l", privileged=True)) > int(house.ask("ls /dev | wc -l"))
+
+
+def test_devices(house: House) -> None:
+    """The loop control device, which no container has by default, and may not be opened where it is made by hand."""
+    asked = [Device("/dev/loop-control", "/dev/mine", "r")]
+    ran = house.run(house.container("head -c 0 /dev/mine && ! echo >/dev/mine", devices=asked))
+    assert ran.code == 0 and "Operation not permitted" in ran.err, ran
+    house.ask("test ! -e /dev/loop-control")
+    ran = house.run(house.container("busybox mknod /tmp/c c 10 237 && head -c 0 /tmp/c"))
+    assert ran.code == 1 and "Operation not permitted" in ran.err, ran
 
 
 def test_what_is_hidden_and_what_is_locked(house: House) -> None:

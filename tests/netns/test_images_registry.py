@@ -243,7 +243,12 @@ def test_a_registry_with_passwords(netns: Callable[[], PrivateNetns], tmp_path: 
     images = Images(places)
     try:
         locked.start()
-        for auth in (None, {}, {"username": USER, "password": "wrong"}):
+        for auth in (
+            None,
+            {},
+            {"username": "", "password": "", "serveraddress": HOST},
+            {"username": USER, "password": "wrong"},
+        ):
             with pytest.raises(NotFound) as raised:
                 images.pull(f"{HOST}/app:1", quiet, auth)
             assert str(raised.value) == (

@@ -17,7 +17,7 @@ from netd.runtime.bundle.spec import process_spec as process_on
 from netd.runtime.bundle.spec import spec as spec_on
 from netd.runtime.images.manifest import this_platform
 from netd.runtime.images.model import Image, ImageConfig
-from netd.runtime.model import Container, ContainerConfig, ExecOptions, HostConfig, Mount, Ulimit
+from netd.runtime.model import Container, ContainerConfig, Device, ExecOptions, HostConfig, Mount, Ulimit
 from netd.runtime.places import RuntimePlaces
 from netd.sandbox.opened import Opened
 
@@ -106,6 +106,23 @@ def test_privileged(rootfs: str) -> None:
     assert "/dev/null" in [device["path"] for device in found["linux"]["devices"]]
     assert "rw" in mount_at(found, "/sys")["options"]
     assert "cgroup" not in [each["type"] for each in found["linux"]["namespaces"]]
+
+
+def test_devices(rootfs: str) -> None:
+    found = made(rootfs, container(devices=[Device("/dev/full", "/dev/mine", "r"), Device("/dev/zero")]))
+    assert [(each["path"], each["type"], each["major"], each["minor"]) for each in found["linux"]["devices"]] == [
+        ("/dev/mine", "c", 1, 7),
+        ("/dev/zero", "c", 1, 5),
+    ]
+    assert found["linux"]["resources"]["devices"] == [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 1, "minor": 7, "access": "r"},
+        {"allow": True, "type": "c", "major": 1, "minor": 5, "access": "rwm"},
+    ]
+    for path, why in (("/dev/no-such", "no such file or directory"), ("/etc/passwd", "not a device node")):
+        with pytest.raises(InvalidParameter) as raised:
+            made(rootfs, container(devices=[Device(path)]))
+        assert str(raised.value) == (f'error gathering device information while adding custom device "{path}": {why}')
 
 
 def test_the_hosts_own_namespaces(rootfs: str) -> None:
@@ -238,6 +255,8 @@ def _seconds(call: Any) -> float:
         ({"env": ["=x"]}, {}, "invalid environment variable: =x"),
         ({"cmd": ["a\0b"]}, {}, "'a\\x00b' holds a null character"),
         ({}, {"cap_add": ["FLY"]}, 'invalid CapAdd: unknown capability: "CAP_FLY"'),
+        ({}, {"devices": [Device("/dev/null", "/dev/null", "rx")]}, "invalid device mode: rx"),
+        ({}, {"devices": [Device("/dev/null", "null")]}, "null is not an absolute path"),
         ({}, {"uts_mode": "mine"}, "invalid UTS mode: mine"),
         ({}, {"cgroup_parent": "../up"}, "invalid cgroup parent: ../up"),
         ({}, {"sysctls": {"vm.swappiness": "1"}}, "sysctl 'vm.swappiness=1' is not allowed"),

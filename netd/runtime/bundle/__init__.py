@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netd.failure import Failure
 from netd.runtime.bundle import rootfs
 from netd.runtime.bundle.checking import check
 from netd.runtime.bundle.points import points, wire
@@ -26,11 +27,13 @@ __all__ = [
 
 def mount_rootfs(places: RuntimePlaces, container: Container, image: Image) -> str:
     """The container's root file system, mounted; makes and fills its volumes too.  Again is harmless.  Failure."""
-    merged = rootfs.mount(places, container.id, image.id)
     try:
+        merged = rootfs.mount(places, container.id, image.id)
         ensure_sources(places, container.id, points(container.id, container.config, container.host_config), merged)
-    except BaseException:
+    except BaseException as error:
         rootfs.unmount(places, container.id)
+        if isinstance(error, OSError):
+            raise Failure(f"preparing the files of container {container.id}: {error}") from error
         raise
     return merged
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from netd.runtime.bundle import capabilities
-from netd.runtime.bundle.devices import host_devices
+from netd.runtime.bundle.devices import chosen_devices, host_devices
 from netd.runtime.bundle.environment import environment
 from netd.runtime.bundle.host import Host, this_host
 from netd.runtime.bundle.inside import read_inside
@@ -142,21 +142,23 @@ def _linux(
 ) -> dict[str, Any]:
     wanted = container.host_config
     parent = wanted.cgroup_parent.strip("/")
+    nodes, rules = (host_devices(), []) if wanted.privileged else chosen_devices(wanted.devices or [])
     found: dict[str, Any] = {
         "cgroupsPath": f"/{parent}/{container.id}" if parent else f"{CGROUP_PARENT}/{container.id}",
         "namespaces": _namespaces(container, opened, host),
         "resources": {
             **resources(wanted, host),
             # runc adds the harmless ones (null, zero, full, random, tty, ptys)
-            "devices": [{"allow": wanted.privileged, "access": "rwm"}],
+            "devices": [{"allow": wanted.privileged, "access": "rwm"}, *rules],
         },
+        "devices": nodes,
         "sysctl": _sysctls(container),
         **_hidden(container, host),
     }
-    if wanted.privileged:
-        found["devices"] = host_devices()
-    elif (profile := _seccomp(security(wanted.security_opt or []), places, allowed, host)) is not None:
-        found["seccomp"] = profile
+    if not wanted.privileged:
+        profile = _seccomp(security(wanted.security_opt or []), places, allowed, host)
+        if profile is not None:
+            found["seccomp"] = profile
     return found
 
 

@@ -38,10 +38,19 @@ def ensure_sources(places: RuntimePlaces, container_id: str, points: Iterable[Po
         elif point.kind == BIND and not os.path.lexists(point.source):
             if not point.make_source:
                 raise Failure(f'invalid mount config for type "bind": bind source path does not exist: {point.source}')
-            os.makedirs(point.source, 0o755, exist_ok=True)
+            _make_source(point.source)
     if fill:
         with open(started_before, "wb"):
             pass
+
+
+def _make_source(path: str) -> None:
+    try:
+        os.makedirs(path, 0o755, exist_ok=True)
+    except OSError as error:
+        raise Failure(
+            f"error while creating mount source path '{path}': mkdir {error.filename}: {(error.strerror or '').lower()}"
+        ) from error
 
 
 def remove_volume(places: RuntimePlaces, name: str) -> None:

@@ -71,7 +71,8 @@ def _name(reference: Reference) -> str:
 
 def _options(work: Work, reference: Reference, auth: Mapping[str, str] | None) -> tuple[str, ...]:
     options = ["--tls-verify=false"] if is_loopback(reference.domain) else []
-    if auth and any(auth.values()):
+    # clients that have not logged in send an empty one
+    if auth and (auth.get("username") or auth.get("identitytoken")):
         options.append(f"--authfile={_authfile(work, reference.domain, auth)}")
     return tuple(options)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from netd.failure import InvalidParameter, NotFound
+from netd.failure import Failure, InvalidParameter, NotFound
 from netd.runtime.images import archive, registry
 from netd.runtime.images.imported import stage_rootfs
 from netd.runtime.images.manifest import Manifest, parse, this_platform
@@ -179,8 +179,10 @@ class Images:
         try:
             with self._shelf.fetching(), self._shelf.work.directory() as work:
                 yield Stage(self._places, self._shelf, work, progress, voice)
-        except BaseException:
+        except BaseException as error:
             self._shelf.collect_blobs()
+            if isinstance(error, OSError):
+                raise Failure(f"storing the image: {error}") from error
             raise
 
     def _fetch(self, stage: Stage, wanted: Sequence[_Wanted]) -> ImageList:
