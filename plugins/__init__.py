@@ -32,4 +32,5 @@ def load(name: str) -> Plugin:
 
 def find(name: str) -> Plugin | None:
     """The plugin called `name` for a call in place, None when it is somebody else's and has to be executed."""
-    return load(name) if name in NAMES else None
+    known = _loaded.get(name)
+    return known if known is not None or name not in NAMES else load(name)

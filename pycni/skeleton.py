@@ -14,11 +14,12 @@ from pycni.record import Record
 from pycni.settings import Settings
 from pycni.spec import jsontext, result, version
 from pycni.spec.errors import CniError, InvalidEnvironment, InvalidNamespace, IoFailure
-from pycni.spec.request import Config, Request, parse_environment, parse_section, parse_version
+from pycni.spec.request import Config, Request, check_name, parse_environment, parse_object, parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from pycni.firewall.firewall import Firewall
     from pycni.kernel.api import NamespaceApi
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Context"], None]
     Loader = Callable[[str], "Plugin | None"]
+
+
+_WORTH_KEEPING = 1 << 16
+"""Characters; nobody's configuration is longer, but somebody may send one."""
 
 
 class Plugin(Record):
@@ -51,6 +56,28 @@ class Answer(Record):
     stderr: bytes = b""
 
 
+class Memory:
+    """The last configuration of each plugin, for a process that serves many calls: but for prevResult it is the same
+    for every container of a network, and need not be checked and taken apart again.  Thread-safe."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, Config]] = {}
+
+    def recall(self, plugin: str, raw: dict[str, Any]) -> Config | None:
+        """What was made of an equal object."""
+        known = self._known.get(plugin)
+        # compared as text: of dictionaries also those are equal in which 1 stands for true
+        return known[1] if known is not None and known[0] == repr(raw) else None
+
+    def keep(self, plugin: str, raw: dict[str, Any], config: Config) -> None:
+        """`config` passed all checks."""
+        text = repr(raw)
+        if len(text) < _WORTH_KEEPING:
+            self._known[plugin] = text, config.for_call(None)
+
+
 class Host:
     """The machine an execution works on.
 
@@ -58,9 +85,9 @@ class Host:
     CNI_NETNS path into a namespace object (the engine uses the descriptor the launcher sent); `load` gives our plugin
     of a name for a call in place, None when it is not one of ours; `defer` takes work that may be done after the
     answer was sent, on another object of the same namespace (one thread at a time uses one); equal work is done once.
-    `deferring` says whether somebody really does it later."""
+    `deferring` says whether somebody really does it later.  `memory` is None where one call is all there is."""
 
-    __slots__ = ("defer", "deferring", "firewall", "load", "namespace", "open_container", "settings")
+    __slots__ = ("defer", "deferring", "firewall", "load", "memory", "namespace", "open_container", "settings")
 
     def __init__(
         self,
@@ -70,8 +97,10 @@ class Host:
         settings: Settings,
         load: Loader | None = None,
         defer: Callable[[Callable[[NamespaceApi], None]], None] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.namespace = namespace
+        self.memory = memory
         self.firewall = firewall
         self.open_container = open_container
         self.settings = settings
@@ -183,12 +212,17 @@ def run(
         request = request.replace(stdin=read_stdin())
     except OSError as error:
         raise IoFailure(f"error reading from stdin: {(error.strerror or str(error)).lower()}") from None
-    section = parse_section(request.stdin)
+    raw = parse_object(request.stdin)
+    previous = raw.pop("prevResult") if raw.get("prevResult") is not None else None
+    known = host.memory.recall(plugin.name, raw) if host.memory is not None else None
+    section = check_name(raw) if known is None else known.section
     handler = _handler(plugin, request.command)
     version.require(request.command, parse_version(section), plugin.versions)
     if handler is None:
         return ""
-    config = Config(section)
+    config = (known or Config(section)).for_call(previous)
+    if host.memory is not None and known is None:
+        host.memory.keep(plugin.name, raw, config)
     if request.command == "GC" and not config.says_what_is_valid:
         # its caller has sent DEL for what it knew; without the list, everything else would look stale
         warnings.append("GC without a list of valid attachments: nothing removed")

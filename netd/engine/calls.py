@@ -18,7 +18,7 @@ from pycni.kernel.namespace import Namespace
 from pycni.plan.teardown import empty_trash
 from pycni.process import crashed
 from pycni.settings import Settings
-from pycni.skeleton import Answer, Host
+from pycni.skeleton import Answer, Host, Memory
 from pycni_plugins.execution import execute
 
 TYPE_CHECKING = False
@@ -46,6 +46,7 @@ class Calls:
         self._log = log
         self._load = load
         self._surroundings = Surroundings()
+        self._memory = Memory()
 
     def serve(self, body: bytes, descriptors: tuple[int, ...], peer: Peer, connection: socket) -> bytes:
         """The frame to answer with, empty when somebody else will.  ProtocolError when the body is malformed."""
@@ -110,6 +111,7 @@ class Calls:
                 self._settings,
                 self._load,
                 lambda work: self._reaper.defer(place, work),
+                self._memory,
             )
             answer = execute(call.plugin, call.environment, lambda: call.stdin, host)
             outcome = FAILED if answer.status else SUCCEEDED

@@ -19,6 +19,12 @@ from pycni_plugins.tuning.config import (
     sysctl_path,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycni.spec.request import Config
+
 _MISSING = "Required prevResult missing"
 
 
@@ -42,8 +48,13 @@ def plan(tuning: Tuning, ifname: str) -> list[ops.Operation]:
     return wanted
 
 
-def _parse(context: Context) -> Tuning:
-    return parse(context.config, context.request.arguments)
+def _parsed(context: Context, parse: Callable[[Config, str], Tuning]) -> Tuning:
+    """By `parse`, unless that was done before for the same configuration and CNI_ARGS."""
+    memo, cni_args = context.config.memo, context.request.arguments
+    known: tuple[str, Tuning] | None = memo.get(parse)
+    if known is None or known[0] != cni_args:
+        known = memo[parse] = cni_args, parse(context.config, cni_args)
+    return known[1]
 
 
 def _previous(context: Context) -> Result:
@@ -55,7 +66,7 @@ def _previous(context: Context) -> Result:
 
 def add(context: Context) -> Result:
     refuse_duplicates(context.request.stdin, context.config.section)
-    tuning = _parse(context)
+    tuning = _parsed(context, parse)
     if tuning.sysctls:
         _honour_allowlist(context, tuning)
     previous = _previous(context)
@@ -90,7 +101,7 @@ def _honour_allowlist(context: Context, tuning: Tuning) -> None:
 
 def delete(context: Context) -> None:
     """Best effort: what a backup holds is restored; with the interface gone there is nothing left to restore."""
-    tuning = parse_for_removal(context.config, context.request.arguments)
+    tuning = _parsed(context, parse_for_removal)
     run_dir, owner = context.host.settings.run_dir, context.owner
     try:
         text = backup.load(tuning.data_dir, owner)
@@ -113,7 +124,7 @@ def delete(context: Context) -> None:
 
 def check(context: Context) -> None:
     refuse_duplicates(context.request.stdin, context.config.section)
-    tuning = _parse(context)
+    tuning = _parsed(context, parse)
     _previous(context)
     container, ifname = context.container(), context.request.ifname
     for key, value in tuning.sysctls:
@@ -153,7 +164,7 @@ def gc(context: Context) -> None:
 
 def status(context: Context) -> None:
     """Nothing can be out of order but the configuration."""
-    _parse(context)
+    _parsed(context, parse)
 
 
 PLUGIN = Plugin("tuning", add=add, check=check, delete=delete, gc=gc, status=status)

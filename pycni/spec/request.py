@@ -13,6 +13,7 @@ from pycni.spec.section import Section
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 _ATTACH = ("ADD", "CHECK", "DEL")
 COMMANDS = (*_ATTACH, "GC", "STATUS", "VERSION")
@@ -119,16 +120,27 @@ class Config:
     `version` is the cniVersion as written ("" when missing); `ipam` is None when absent; `runtime` is runtimeConfig,
     `args` is args.cni, both empty sections when absent."""
 
-    __slots__ = ("args", "ipam", "name", "runtime", "section", "type", "version")
+    __slots__ = ("_previous", "args", "ipam", "memo", "name", "runtime", "section", "type", "version")
 
     def __init__(self, section: Section) -> None:
         self.section = section
+        self._previous: Any = None
+        self.memo: dict[object, Any] = {}
+        """What plugins make of the configuration alone, for those who remember configurations to keep with it."""
         self.version = section.string("cniVersion")
         self.name = section.string("name")
         self.type = section.string("type")
         self.ipam = section.section("ipam")
         self.runtime = section.section_or_empty("runtimeConfig")
         self.args = section.section_or_empty("args").section_or_empty("cni")
+
+    def for_call(self, previous: Any) -> Config:
+        """The same configuration with this prevResult, which was taken out of the object the section is of."""
+        copy = object.__new__(Config)
+        copy.section, copy._previous, copy.memo = self.section, previous, self.memo
+        copy.version, copy.name, copy.type = self.version, self.name, self.type
+        copy.ipam, copy.runtime, copy.args = self.ipam, self.runtime, self.args
+        return copy
 
     @property
     def ipam_type(self) -> str:
@@ -146,7 +158,8 @@ class Config:
 
     def prev_result(self) -> Result | None:
         """The previous plugin's result, None when absent; CniError when it cannot be read as this cniVersion."""
-        section = self.section.section("prevResult")
+        holder = self.section if self._previous is None else Section({"prevResult": self._previous})
+        section = holder.section("prevResult")
         if section is None:
             return None
         try:
@@ -173,6 +186,11 @@ class Config:
 
 def parse_section(stdin: bytes) -> Section:
     """Step 4 of contract 1.2: DecodingFailure for what is not a JSON object, InvalidNetworkConfig for the name."""
+    return check_name(parse_object(stdin))
+
+
+def parse_object(stdin: bytes) -> dict[str, Any]:
+    """DecodingFailure for what is not a JSON object."""
     try:
         raw = jsontext.loads(stdin)
     except ValueError as error:
@@ -181,6 +199,11 @@ def parse_section(stdin: bytes) -> Section:
         raw = {}  # for Go's decoder null leaves everything as it is
     if not isinstance(raw, dict):
         raise DecodingFailure("error unmarshall network config: the configuration is not a JSON object")
+    return raw
+
+
+def check_name(raw: dict[str, Any]) -> Section:
+    """InvalidNetworkConfig for the network's name, DecodingFailure when it is no string."""
     section = Section(raw)
     try:
         name = section.string("name")
