@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_firewall_tables import admissions, masquerades, publishes
 
-from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
+from pycni.firewall.facts import (
+    FIREWALLD,
+    Admit,
+    Fact,
+    Isolate,
+    Mapping,
+    Masquerade,
+    Owner,
+    Publish,
+    SpoofCheck,
+    Trust,
+)
 from pycni.firewall.ledger import Entry, Ledger, decode, encode
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import FirewallError
@@ -40,6 +51,33 @@ def test_every_field_of_a_fact_is_kept() -> None:
     )
     entry = Entry(Owner("n", "c", "i"), "portmap", "iptables", (publish, Admit((Address.parse("::1"),), "ADMIN")))
     assert decode(encode(entry)) == entry
+
+
+def test_facts_of_other_backends_are_kept() -> None:
+    trust = Trust((Address.parse("10.0.0.2"), Address.parse("fd00::2")), "work", "unix:path=/bus")
+    check = SpoofCheck("veth1", bytes.fromhex("0a0000000001"))
+    entry = Entry(Owner("n", "c", "i"), "firewall", FIREWALLD, (trust, check, Isolate("br0", "isolated", 4)))
+    assert decode(encode(entry)) == entry
+
+
+def test_walls_of_firewalld_are_in_iptables() -> None:
+    wall = Isolate("br0", "isolated", 4)
+    trust = Trust((Address.parse("10.0.0.2"),), "work", "unix:path=/bus")
+    entry = Entry(Owner("n", "c", "i"), "firewall", FIREWALLD, (trust, wall))
+    assert entry.facts_in(FIREWALLD) == (trust, wall)
+    assert entry.facts_in("iptables") == (wall,)
+    assert entry.facts_in("nftables") == ()
+    assert entry.replace(walled_in="nftables").facts_in("nftables") == (wall,)
+
+
+def test_an_address_is_found_in_firewalld_too(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), "4-1")
+    trust = Trust((Address.parse("10.0.0.2"),), "work", "unix:path=/bus")
+    first, second = Owner("n", "c1", "i"), Owner("m", "c2", "i")
+    ledger.put(Entry(first, "firewall", FIREWALLD, (trust,)))
+    assert [each.owner for each in ledger.holders(second, trust)] == [first]
+    ledger.delete(first, "firewall")
+    assert list(ledger.holders(second, trust)) == []
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version":2}', '{"version":1,"owner":{}}', "\0"])

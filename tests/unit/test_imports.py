@@ -147,6 +147,7 @@ PURE = [
     "pycni/firewall/naming.py",
     "pycni/firewall/tables.py",
     "pycni/firewall/chains.py",
+    "pycni/firewall/dbus_message.py",
     "plugins/bridge/layers.py",
     "plugins/bridge/config.py",
     "plugins/dnsname/config.py",

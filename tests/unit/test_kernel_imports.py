@@ -36,7 +36,9 @@ FREE = {
 """What `import os, struct, _socket, _ctypes` brings along."""
 
 
-@pytest.mark.parametrize("module", ["pycni.kernel.namespace", "pycni.kernel.conntrack", "pycni.kernel.memory"])
+@pytest.mark.parametrize(
+    "module", ["pycni.kernel.namespace", "pycni.kernel.conntrack", "pycni.kernel.memory", "pycni.kernel.port_vlans"]
+)
 def test_only_free_modules_are_imported(module: str) -> None:
     done = subprocess.run(
         ["/usr/bin/python3", "-I", "-S", "-c", PROGRAM, ROOT, module],

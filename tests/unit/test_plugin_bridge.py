@@ -11,9 +11,9 @@ from fake_machine import NETNS, Machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycni.firewall.facts import Masquerade, Owner
-from pycni.firewall.naming import MASQUERADE, attachment_hash
-from pycni.kernel.model import Route
+from pycni.firewall.facts import BRIDGE_NAT, Masquerade, Owner, SpoofCheck
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash
+from pycni.kernel.model import PortVlan, Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import CniError, ConfigError, NotAvailable
@@ -40,6 +40,58 @@ def machine(tmp_path: Path) -> Machine:
 def test_defaults() -> None:
     assert keys() == Bridge("cni0", False, False, False, False, "", 0, False, False, False, True, False, None, False)
     assert keys(bridge="", ipam={}) == keys()
+
+
+@pytest.mark.parametrize(
+    ("values", "vlan", "trunk", "filtering"),
+    [
+        ({"vlan": 7}, 7, (), True),
+        ({"vlan": 0}, 0, (), False),
+        ({"vlanTrunk": []}, 0, (), True),
+        ({"vlanTrunk": None}, 0, (), False),
+        ({"vlanTrunk": [{}]}, 0, (), True),
+        ({"vlanTrunk": [{"minID": 3, "maxID": 5, "id": 9}, {"id": 4}, {"ID": 1}]}, 0, (1, 3, 4, 5, 9), True),
+        ({"VLAN": 4094, "VlanTrunk": [{"id": 4094}]}, 4094, (4094,), True),
+    ],
+)
+def test_vlans(values: dict[str, Any], vlan: int, trunk: tuple[int, ...], filtering: bool) -> None:
+    found = keys(**values)
+    assert (found.vlan, found.trunk, found.filtering) == (vlan, trunk, filtering)
+    assert not found.keep_default_vlan and not found.spoofcheck
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ()),
+        ({"vlanTrunk": []}, ()),
+        ({"vlan": 7}, (PortVlan(7, True, True),)),
+        ({"vlan": 7, "vlanTrunk": [{"id": 9}]}, (PortVlan(7, True, True), PortVlan(9))),
+        ({"vlanTrunk": [{"minID": 2, "maxID": 3}]}, (PortVlan(2), PortVlan(3), PortVlan(1, True, True))),
+    ],
+)
+def test_the_vlans_of_a_port(values: dict[str, Any], expected: tuple[PortVlan, ...]) -> None:
+    assert layers.port_vlans(keys(**values)) == expected
+    joins = [each for each in layers.links(keys(**values), OWNER) if isinstance(each, ops.JoinVlans)]
+    assert joins == ([ops.JoinVlans(expected)] if expected else [])
+
+
+def test_the_first_mistake_is_the_references() -> None:
+    """VLANs, then CNI_ARGS, then what excludes what (contract 2.1)."""
+    wrong: dict[str, Any] = {"hairpinMode": True, "promiscMode": True}
+    texts = []
+    for more, cni_args in (
+        ({"disableContainerInterface": True, "ipam": {"type": "x"}, "vlanTrunk": [{"id": 0}], "vlan": -1}, "BAD=1"),
+        ({"disableContainerInterface": True, "ipam": {"type": "x"}, "vlanTrunk": [{"id": 0}]}, "BAD=1"),
+        ({"disableContainerInterface": True, "ipam": {"type": "x"}}, "BAD=1"),
+        ({"disableContainerInterface": True, "ipam": {"type": "x"}}, ""),
+        ({}, ""),
+    ):
+        with pytest.raises(CniError) as caught:
+            keys(cni_args, **wrong, **more)
+        texts.append(caught.value.msg)
+    assert [text.partition(" ")[0] for text in texts] == ["invalid", "incorrect", "ARGS:", "cannot", "cannot"]
+    assert "IPAM" in texts[3] and "hairpin" in texts[4]
 
 
 def test_a_default_gateway_is_a_gateway() -> None:
@@ -86,7 +138,7 @@ def test_the_mac_comes_from_the_last_source(sources: tuple[int, int, int], last:
         ({"vlanTrunk": [{"minID": 1, "maxID": 4095}]}, "incorrect trunk maxID parameter"),
         ({"vlanTrunk": [{"id": 4095}]}, "incorrect trunk id parameter"),
         ({"vlanTrunk": [{"id": 0}]}, "incorrect trunk id parameter"),
-        ({"vlanTrunk": [{"minID": 9, "maxID": 8}]}, "minID is greater than maxID in trunk parameter"),
+        ({"vlanTrunk": [{"minID": 9, "maxID": 8, "id": 0}]}, "minID is greater than maxID in trunk parameter"),
         (
             {"disableContainerInterface": True, "ipam": {"type": "host-local"}},
             "cannot use IPAM when DisableContainerInterface flag is set",
@@ -227,6 +279,18 @@ def test_gateways_ipv4_first() -> None:
     assert layers.gateways(keys(), Result(ips=(ip("10.0.0.2/24"),))) == []
 
 
+def test_the_gateway_of_a_vlan() -> None:
+    found = Result(ips=(ip("10.0.0.2/24", "10.0.0.1"), ip("fd00::2/64", "fd00::1")))
+    assert layers.gateways(keys(vlan=7, preserveDefaultVlan=True), found) == [
+        ops.EnsureVlanGateway("cni0.7", "cni0", 7, True),
+        ops.EnsureAddress("cni0.7", Prefix.parse("10.0.0.1/24"), False),
+        ops.EnableForwarding(4),
+        ops.EnsureAddress("cni0.7", Prefix.parse("fd00::1/64"), False),
+        ops.EnableForwarding(6),
+    ]
+    assert layers.gateways(keys(vlan=7), Result(ips=(ip("10.0.0.2/24"),))) == []
+
+
 def test_masquerade() -> None:
     result = Result(ips=(ip("10.0.0.2/24"), ip("fd00::2/64")))
     fact = Masquerade((Prefix.parse("10.0.0.2/24"), Prefix.parse("fd00::2/64")))
@@ -270,6 +334,40 @@ def test_the_default_backend_is_the_hosts(machine: Machine) -> None:
 def test_no_masquerading_without_addresses(machine: Machine) -> None:
     machine.add("bridge", {"name": "net", "cniVersion": "1.1.0", "ipMasq": True})
     assert machine.firewall.rules == {}
+
+
+def test_an_attachment_to_a_vlan(machine: Machine) -> None:
+    whole = config(machine, vlan=7, macspoofchk=True)
+    result = machine.add("bridge", whole)
+    names = [each["name"] for each in result["interfaces"]]
+    assert names == ["br0", names[1], "eth0", "br0.7"]
+    mac = bytes.fromhex(result["interfaces"][2]["mac"].replace(":", ""))
+    assert machine.firewall.rules == {(OWNER, SPOOFCHECK): (BRIDGE_NAT, (SpoofCheck(names[1], mac),))}
+    checked = {**whole, "prevResult": result}
+    machine.succeeds("bridge", "CHECK", checked)
+    gateway = machine.host_namespace.link("br0.7")
+    assert gateway is not None
+    assert [str(each.prefix) for each in machine.host_namespace.addresses(gateway.index)] == ["10.1.2.1/24"]
+    machine.firewall.rules.clear()
+    assert machine.error("bridge", "CHECK", checked)["msg"] == "no macspoofchk rule"
+    port = machine.host_namespace.link(names[1])
+    assert port is not None
+    machine.host_namespace.remove_port_vlans(port.index, [PortVlan(7)])
+    message = f"bridge port {names[1]} is not in VLAN 7 as configured"
+    assert machine.error("bridge", "CHECK", checked)["msg"] == message
+    machine.succeeds("bridge", "DEL", checked)
+    assert ("remove", OWNER, SPOOFCHECK, (SpoofCheck(),)) in machine.firewall.calls
+    assert machine.host_namespace.link("br0.7") is not None, "as the bridge, the gateway stays"
+
+
+def test_status_of_a_bridge_that_filters_no_vlans(machine: Machine) -> None:
+    machine.host_namespace.create_bridge("br0")
+    machine.succeeds("bridge", "STATUS", config(machine))
+    body = machine.error("bridge", "STATUS", config(machine, vlan=7))
+    assert body["code"] == 50
+    assert body["msg"].startswith('bridge "br0" does not filter VLANs')
+    machine.succeeds("bridge", "STATUS", config(machine, bridge="br1", vlan=7, macspoofchk=True))
+    assert machine.firewall.calls[-1] == ("status", BRIDGE_NAT)
 
 
 def test_an_address_plugin_that_gives_nothing(machine: Machine) -> None:

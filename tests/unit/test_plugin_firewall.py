@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fake_machine import NETNS, Machine
 
-from pycni.firewall.facts import Admit, Isolate, Owner
+from pycni.firewall.facts import FIREWALLD, Admit, Isolate, Owner, Trust
 from pycni.firewall.naming import FIREWALL
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import CniError, ConfigError, NotAvailable
@@ -36,6 +36,8 @@ def machine(tmp_path: Path) -> Machine:
         ({"backend": "", "ingressPolicy": "", "iptablesAdminChainName": ""}, Firewall("", "CNI-ADMIN", "open")),
         ({"backend": "whatever"}, Firewall("", "CNI-ADMIN", "open")),
         ({"backend": "nftables", "ingressPolicy": "isolated"}, Firewall("nftables", "CNI-ADMIN", "isolated")),
+        ({"backend": "firewalld", "firewalldZone": "work"}, Firewall("firewalld", "CNI-ADMIN", "open", "work")),
+        ({"firewalldZone": ""}, Firewall("", "CNI-ADMIN", "open", "trusted")),
         ({"backend": "iptables", "iptablesAdminChainName": "MINE"}, Firewall("iptables", "MINE", "open")),
     ],
 )
@@ -71,6 +73,13 @@ def test_every_address_counts_whatever_its_interface() -> None:
 def test_a_policy_adds_one_fact_a_family(policy: str) -> None:
     previous = Result((Interface("br0"), Interface("eth0", "", NETNS)), IPS)
     assert facts(keys(ingressPolicy=policy), previous) == (ADMIT, Isolate("br0", policy, 4), Isolate("br0", policy, 6))
+
+
+def test_firewalld_is_told_addresses_and_iptables_isolates() -> None:
+    previous = Result((Interface("br0"),), IPS[:1])
+    bus = "unix:path=/bus"
+    found = facts(keys(ingressPolicy="isolated", firewalldZone="work"), previous, FIREWALLD, bus)
+    assert found == (Trust((Address.parse("10.0.0.2"),), "work", bus), Isolate("br0", "isolated", 4))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +146,32 @@ def test_what_del_assumes_where_nothing_is_known(machine: Machine) -> None:
     machine.succeeds("firewall", "DEL", config(ingressPolicy="same-bridge"))
     admit = Admit((Address.parse("10.0.0.2"),), "CNI-ADMIN")
     assert machine.firewall.calls == [("remove", OWNER, FIREWALL, (admit, Isolate("br0", "same-bridge", 4)))]
+
+
+def test_what_del_assumes_where_firewalld_may_have_been_told(machine: Machine) -> None:
+    """By name, or where there is a bus and no backend is named."""
+    trust = Trust((Address.parse("10.0.0.2"),), "trusted", f"unix:path={machine.directory}/bus")
+    for values, expected in (
+        ({"backend": "firewalld"}, True),
+        ({}, False),
+        ({"backend": "iptables"}, False),
+    ):
+        machine.succeeds("firewall", "DEL", config(**values))
+        assert (trust in machine.firewall.calls[-1][3]) is expected
+    (machine.directory / "bus").touch()
+    machine.succeeds("firewall", "DEL", config())
+    assert trust in machine.firewall.calls[-1][3]
+    other = "unix:abstract=elsewhere"
+    machine.succeeds("firewall", "DEL", config(backend="firewalld"), DBUS_SYSTEM_BUS_ADDRESS=other)
+    assert trust.replace(bus=other) in machine.firewall.calls[-1][3]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_bus_without_firewalld_changes_nothing(machine: Machine, there: bool) -> None:
+    if there:
+        (machine.directory / "bus").touch()  # and nobody listens
+    machine.add("firewall", config())
+    assert machine.firewall.rules[OWNER, FIREWALL][0] == "iptables"
 
 
 def test_gc_and_status(machine: Machine) -> None:
