@@ -75,8 +75,6 @@ _pynet() {{
         case $command in
 {cases}        esac
     fi
-    # a colon is part of an image's name, and a word of its own to bash
-    [[ $current == :* ]] && current=${{current#:}}
     COMPREPLY=($(compgen -W "$options" -- "$current"))
 }}
 complete -F _pynet pynet

@@ -12,7 +12,7 @@ _PORTS = (
     Argument("container", "CONTAINER", completes="container"),
     Argument("ports", "[IP:][HOST:]PORT[/PROTO]", "some"),
 )
-_TIME = number("-t --time", "SECONDS", "wait so long, then kill; default 10")
+_TIME = number("-t --timeout --time", "SECONDS", "wait so long, then kill; default 10")
 
 PS = Command(
     "ps",

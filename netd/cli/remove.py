@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from netd.cli import view
+from netd.cli import hints, view
 from netd.cli.context import Context
 from netd.cli.flags import Arguments
 from netd.networks import manage
@@ -20,7 +20,7 @@ def rm(context: Context, arguments: Arguments) -> int:
             removed.append(manage.remove(wanted, context.places, context.host, arguments.force))
         except NotFound as error:
             if not arguments.force:
-                context.complain(error.msg)
+                context.complain(error.msg + hints.of_container(context, wanted, "rm"))
                 failed = 1
         except NetworkError as error:
             context.complain(error.msg)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from netd.cli import output, view
+from netd.cli import hints, output, view
 from netd.cli.context import Context
 from netd.cli.flags import Arguments
 from netd.networks import directory, manage
 from netd.networks.conflist import Network
 from netd.networks.directory import Inventory
-from netd.networks.errors import NetworkError
+from netd.networks.errors import NetworkError, NotFound
 
 
 def ls(context: Context, arguments: Arguments) -> int:
@@ -41,6 +41,9 @@ def inspect(context: Context, arguments: Arguments) -> int:
     for wanted in arguments.networks:
         try:
             found.append(inventory.find(wanted))
+        except NotFound as error:
+            context.complain(error.msg + hints.of_container(context, wanted, "inspect"))
+            failed = 1
         except NetworkError as error:
             context.complain(error.msg)
             failed = 1

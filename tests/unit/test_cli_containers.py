@@ -292,6 +292,17 @@ def test_connect_names_the_flag(pynet: Shell, words: list[str], message: str) ->
     assert status == 1 and err.startswith(f"pynet: {message}")
 
 
+def test_a_container_where_a_network_was_expected(said: Script, pynet: Shell, tmp_path: Path) -> None:
+    said.on("GET /containers/web/json", {"Id": ID})
+    for verb in ("inspect", "rm"):
+        status, _, err = pynet(verb, "--netconf-dir", str(tmp_path), "web")
+        assert (status, err) == (
+            1,
+            f"pynet: network web not found; there is a container web: pynet container {verb} web\n",
+        )
+        assert pynet(verb, "--netconf-dir", str(tmp_path), "db")[2] == "pynet: network db not found\n"
+
+
 # --- logs
 
 
