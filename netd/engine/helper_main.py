@@ -80,8 +80,9 @@ def _child(fds: tuple[int, ...], settings: Settings) -> None:
 def _serve(engine: socket, connection: socket, call: protocol.Call, pidfd: int, root: int, settings: Settings) -> None:
     try:
         outside = likeness.become(pidfd, likeness.caller(pidfd), root)
-    except likeness.Unlike as error:
-        engine.sendall(UNLIKE + str(error).encode())
+    except Exception as error:  # whatever it is: nothing was executed, and the engine is to know why
+        said = str(error) if isinstance(error, likeness.Unlike) else f"{type(error).__name__}: {error}"
+        engine.sendall(UNLIKE + said.encode("utf-8", "replace"))
         return
     os.close(pidfd)
     os.close(root)
