@@ -89,9 +89,7 @@ class Device:
         if not self.master:
             return EOPNOTSUPP
         for each in vlans:
-            if each.vid not in self.vlans:
-                return ENOENT
-            del self.vlans[each.vid]
+            self.vlans.pop(each.vid, None)
         return 0
 
     @property

@@ -199,7 +199,8 @@ class Namespace:
         self.rtnetlink().request(add_port_vlans(index, vlans))
 
     def remove_port_vlans(self, index: int, vlans: Sequence[PortVlan]) -> None:
-        """Takes a bridge port out of VLANs; KernelError as of `add_port_vlans`, with ENOENT for one it is not in."""
+        """Takes a bridge port out of VLANs; one that it is not in is no failure.  KernelError as of
+        `add_port_vlans`."""
         from pycni.kernel.port_vlans import remove_port_vlans
 
         self.rtnetlink().request(remove_port_vlans(index, vlans))

@@ -46,7 +46,7 @@ def add_port_vlans(index: int, vlans: Iterable[PortVlan]) -> Message:
 
 
 def remove_port_vlans(index: int, vlans: Iterable[PortVlan]) -> Message:
-    """ENOENT for one that the port is not in."""
+    """The port is in none of these VLANs."""
     return RTM_DELLINK, 0, _change(index, vlans)
 
 
