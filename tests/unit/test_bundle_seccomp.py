@@ -71,6 +71,11 @@ def test_what_runc_gets() -> None:
     }
 
 
+def test_an_abi_that_the_kernel_lacks_is_left_out() -> None:
+    found = Profiles(DEBIANS).get(DEFAULT, HOST.replace(x32=False))
+    assert found["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+
+
 def test_architectures_of_other_profiles() -> None:
     given: dict[str, Any] = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_ARM"], "syscalls": None}
     assert resolve(given, (), HOST)["architectures"] == ["SCMP_ARCH_ARM"]

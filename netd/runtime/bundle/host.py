@@ -6,6 +6,8 @@ import functools
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 from pycni.record import Record
 
@@ -18,10 +20,14 @@ _RRO_SINCE = (5, 12)
 """Linux has mount_setattr(2), with which a bind mount is read-only together with what is mounted below it."""
 
 
+_ASK_X32 = "import ctypes; raise SystemExit(ctypes.CDLL(None).syscall(ctypes.c_long(0x40000027)) <= 0)"
+"""getpid of x32."""
+
+
 class Host(Record):
     """`cpus` are the processors of this machine, "0-3,7"; `capabilities` the numbers of those that we may hand on;
     `kernel` (major, minor); `machine` as uname says it; `init` the program for --init, "" for none;
-    `thermal` directories in /sys that tell load by temperature."""
+    `thermal` directories in /sys that tell load by temperature; `x32` whether programs of that ABI run."""
 
     cpu_count: int
     cpus: str
@@ -37,6 +43,7 @@ class Host(Record):
     pids: bool = True
     init: str = ""
     thermal: tuple[str, ...] = ()
+    x32: bool = True
 
     @property
     def recursive_read_only(self) -> bool:
@@ -74,6 +81,7 @@ def this_host() -> Host:
             for number in range(os.cpu_count() or 1)
             if os.path.exists(path := f"/sys/devices/system/cpu/cpu{number}/thermal_throttle")
         ),
+        x32=_runs_x32(),
     )
 
 
@@ -83,6 +91,14 @@ def _swap_is_counted(version: int) -> bool:
     own = _read("/proc/self/cgroup").rpartition("::")[2].strip()
     # the root group has no limits
     return not own.strip("/") or os.path.exists(f"{CGROUP}{own}/memory.swap.max")
+
+
+def _runs_x32() -> bool:
+    """Asks the kernel, in a process of its own: what confines us may kill for the question."""
+    asked = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _ASK_X32], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    return asked.returncode == 0
 
 
 def _capabilities(status: str) -> frozenset[int]:
