@@ -16,7 +16,7 @@ _BARE = (
     *("-Wl,-z,noseparate-code", "-Wl,-z,norelro", "-Wl,--build-id=none"),
 )
 _WAYS = (
-    # without a C library one page fault instead of a dozen, each of which costs as much as several system calls
+    # without a C library two page faults instead of a dozen, each of which costs as much as several system calls
     ("bare", ("cc", *_BARE)),
     # a static musl program starts in half the time of a static glibc one, which starts faster than a dynamic one
     ("musl", ("musl-gcc", "-Os", "-static", "-s")),
