@@ -79,15 +79,20 @@ _IMAGES = {
     "image inspect": "INSPECT",
     "image tag": "TAG",
 }
+_NAMES = {"dns status": "DNS_STATUS", "dns log": "DNS_LOG", "dns reset": "DNS_RESET"}
 _TABLES = {
     "run_commands": _RUNNING,
     "container_commands": _CONTAINERS,
     "network_commands": _NETWORKS,
     "image_commands": _IMAGES,
-    "host_commands": _HOST,
+    "host_commands": {**_HOST, **_NAMES},
 }
 
-GROUPS = {"container": "containers of the bundled runtime", "image": "images of the bundled runtime"}
+GROUPS = {
+    "container": "containers of the bundled runtime",
+    "image": "images of the bundled runtime",
+    "dns": "the name server, while it runs",
+}
 """First words that need a second."""
 
 ALIASES = frozenset(

@@ -40,6 +40,7 @@ This machine:
   install                  put the CNI plugins in place, keeping what stood there
   uninstall                take them out and put back what stood there
   status                   what runs, since when, and how much of it
+  dns status|log|reset     the name server's counters, and its query log
   completion SHELL         completion for bash or zsh: source <(pynet completion bash)
 
 Every path has a flag and a variable:

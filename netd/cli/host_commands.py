@@ -39,6 +39,19 @@ STATUS = Command(
     ),
     exclusive=(("--json", "--format"),),
 )
+DNS_STATUS = Command(
+    "status",
+    "what the name server knows, and what it has answered",
+    "dns:status",
+    (switch("--json", help="one object"),),
+)
+DNS_LOG = Command(
+    "log",
+    "have every query logged by pynetd, or no more",
+    "dns:log",
+    arguments=(Argument("state", "on|off", choices=("on", "off")),),
+)
+DNS_RESET = Command("reset", "the name server's counters begin at 0 again", "dns:reset")
 COMPLETION = Command(
     "completion",
     "print completion for a shell",

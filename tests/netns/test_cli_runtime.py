@@ -337,3 +337,19 @@ def test_a_pull_that_cannot_work_names_the_image(host: RuntimeSandbox) -> None:
     assert done.returncode == 125
     assert done.stderr.startswith("image 127.0.0.1:9/absent:1 is not here yet: pulling it\n")
     assert "127.0.0.1:9" in done.stderr.splitlines()[-1] and done.stderr.count("\npynet: ") == 1
+
+
+def test_the_name_server_is_looked_into_and_its_log_switched(host: RuntimeSandbox) -> None:
+    host.ok("pynet dns reset")
+    host.ok(f"pynet run -d --name web --network mynet {IMAGE} sleep 600")
+    host.ok("pynet exec web nslookup web")
+    seen = json.loads(host.ok("pynet dns status --json"))
+    assert (seen["attachments"], seen["query_log"]) == (1, False)
+    assert seen["counters"]["answered"] >= 1
+    host.ok("pynet dns log on")
+    assert "query log:          on\n" in host.ok("pynet dns status")
+    host.ok("pynet dns log off")
+    host.ok("pynet dns reset")
+    assert json.loads(host.ok("pynet dns status --json"))["counters"] == {}
+    refused = host.run("pynet dns log maybe")
+    assert refused.returncode == 2 and "maybe" in refused.stderr
