@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec import Struct
 
 from netd.api import detach
@@ -11,9 +13,10 @@ from netd.api.pump import frame
 from netd.api.reply import EMPTY, Reply, json_reply
 from netd.api.router import Route
 from netd.api.streams import carry, content_type
-from netd.failure import Conflict, Failure, InvalidParameter, NotFound
+from netd.failure import InvalidParameter
 from netd.runtime.containers import ExecState
 from netd.runtime.model import ExecOptions
+from netd.runtime.start_failure import StartFailed
 
 
 class StartBody(Struct, rename="pascal"):
@@ -56,9 +59,7 @@ class Execs:
             return
         try:
             stream = await self._core.run(containers.exec_start, state.id, attached=True, size=body.console_size)
-        except (NotFound, Conflict, InvalidParameter):
-            raise
-        except Failure as error:
+        except StartFailed as error:
             wire, _ = await exchange.take_over(_content_type(call, state))
             text = error.msg.encode() + b"\r\n"
             await wire.write(text if state.options.tty else frame(2, text))
@@ -66,7 +67,11 @@ class Execs:
         assert stream is not None
         try:
             wire, early = await exchange.take_over(_content_type(call, state))
-            await carry(stream, wire, early, detach.parse(state.options.detach_keys))
+            if await carry(stream, wire, early, detach.parse(state.options.detach_keys)):
+                # the client asks for the exit code as soon as it reads the end
+                ended = asyncio.wrap_future(containers.exec_ended(state.id))
+                await asyncio.wait((ended, wire.closed), return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
         finally:
             stream.close()
 

@@ -19,9 +19,9 @@ def frame(stream: int, data: bytes) -> bytes:
     return _FRAME.pack(stream, len(data)) + data
 
 
-async def pump(stream: Stream, connection: socket.socket, wire: Wire, early: bytes, keys: bytes) -> None:
-    """Until the process has ended and all of its output is sent, the client has typed the detach `keys` at a terminal,
-    or is gone.  `early` is input that came behind the client's request."""
+async def pump(stream: Stream, connection: socket.socket, wire: Wire, early: bytes, keys: bytes) -> bool:
+    """Until the process has ended and all of its output is sent, which is when the result is True, or the client has
+    typed the detach `keys` at a terminal or is gone.  `early` is input that came behind the client's request."""
     output = asyncio.ensure_future(_output(stream, connection, wire))
     gone = asyncio.ensure_future(_input(stream, connection, wire, early, keys) if stream.stdin else _ignore(wire))
     try:
@@ -29,6 +29,7 @@ async def pump(stream: Stream, connection: socket.socket, wire: Wire, early: byt
         await asyncio.wait([output, gone], return_when=asyncio.FIRST_COMPLETED)
         if output.done():
             output.result()
+        return output.done()
     finally:
         output.cancel()
         gone.cancel()
@@ -43,7 +44,6 @@ async def _output(stream: Stream, connection: socket.socket, wire: Wire) -> None
             await readable(connection)
             continue
         if received is None:
-            wire.write_eof()
             return
         number, data = received
         await wire.write(data if stream.tty else frame(number, data))
@@ -66,7 +66,7 @@ async def _input(stream: Stream, connection: socket.socket, wire: Wire, early: b
         stream.end_input()
     except BrokenPipeError:
         pass  # the process is gone; its last output is on its way
-    await wire.closed
+    await wire.until_closed()
 
 
 async def _send(stream: Stream, connection: socket.socket, data: bytes) -> None:
@@ -81,7 +81,7 @@ async def _ignore(wire: Wire) -> None:
     """A client that only listens half closes at once, or never; what it sends all the same is nobody's."""
     while await wire.read():
         pass
-    await wire.closed
+    await wire.until_closed()
 
 
 async def readable(connection: socket.socket) -> None:

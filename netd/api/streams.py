@@ -148,14 +148,14 @@ class Streams:
         await exchange.end()
 
 
-async def carry(stream: Stream, wire: Wire, early: bytes, keys: bytes) -> None:
-    """Everything of a stream whose process may not run yet.  When it cannot be started at all, the client that starts
-    it is told so; this one reads the end."""
+async def carry(stream: Stream, wire: Wire, early: bytes, keys: bytes) -> bool:
+    """Everything of a stream whose process may not run yet; whether it ran and has ended.  When it cannot be started at
+    all, the client that starts it is told so; this one reads the end."""
     ready = asyncio.wrap_future(stream.ready)
     await asyncio.wait((ready, wire.closed), return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         ready.cancel()
-        return
+        return False
     if ready.cancelled() or ready.exception() is not None:
-        return
-    await pump(stream, ready.result(), wire, early, keys)
+        return False
+    return await pump(stream, ready.result(), wire, early, keys)

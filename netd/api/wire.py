@@ -96,6 +96,10 @@ class Wire(asyncio.Protocol):
         self._end()
         self._writable.set()
 
+    async def until_closed(self) -> None:
+        """Unlike awaiting `closed`, this may be cancelled: that would cancel the future, for everybody."""
+        await asyncio.wait((self.closed,))
+
     @property
     def lost(self) -> bool:
         return self.closed.done()
@@ -134,11 +138,6 @@ class Wire(asyncio.Protocol):
             await self._writable.wait()
             if self.lost:
                 raise ConnectionResetError("the client closed the connection")
-
-    def write_eof(self) -> None:
-        """Tells the client that nothing more comes; it may go on sending."""
-        if not self.lost and not self._transport.is_closing():
-            self._transport.write_eof()
 
     def close(self) -> None:
         """Closes once everything written is sent."""

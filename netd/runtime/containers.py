@@ -239,6 +239,10 @@ class Containers:
     def exec_inspect(self, exec_id: str) -> ExecState:
         return self._execs.inspect(exec_id)
 
+    def exec_ended(self, exec_id: str) -> Future[int]:
+        """Resolves to the exit code, after which `exec_inspect` has it too."""
+        return self._execs.ended(exec_id)
+
     def exec_resize(self, exec_id: str, height: int, width: int) -> None:
         self._execs.resize(exec_id, height, width)
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from random import Random
 
 import msgspec
@@ -53,6 +54,7 @@ class Execs:
         self._lock = threading.Lock()
         self._states: dict[str, ExecState] = {}
         self._begun: set[str] = set()
+        self._waiting: dict[str, list[Future[int]]] = {}
 
     def create(self, entry: Entry, options: ExecOptions) -> str:
         """The id of an exec that waits to be started; Conflict when the container does not run."""
@@ -136,7 +138,7 @@ class Execs:
     def _watch(self, state: ExecState) -> None:
         fd = conmon.open_process(self._bundle(state.id))
         if fd < 0:
-            self._parts.monitor.submit(lambda: self._ended(state))
+            self._ended(state)
         else:
             self._parts.monitor.watch(fd, lambda: self._ended(state))
 
@@ -152,6 +154,12 @@ class Execs:
         self._parts.tell(container, "exec_die", execID=state.id, exitCode=str(state.exit_code))
 
     def _end(self, state: ExecState) -> None:
+        """Its `exit_code` is known."""
+        with self._lock:
+            waiting = self._waiting.pop(state.id, [])
+        for future in waiting:
+            if future.set_running_or_notify_cancel():
+                future.set_result(_KILLED if state.exit_code is None else state.exit_code)
         shutil.rmtree(self._bundle(state.id), ignore_errors=True)
         self._parts.monitor.call_later(_KEPT, lambda: self._forget(state.id))
 
@@ -166,6 +174,17 @@ class Execs:
         if found is None:
             raise NotFound(f"No such exec instance: {exec_id}")
         return found
+
+    def ended(self, exec_id: str) -> Future[int]:
+        """Resolves to the exit code, after which `inspect` has it too."""
+        state = self.inspect(exec_id)
+        future: Future[int] = Future()
+        with self._lock:
+            if state.exit_code is None:
+                self._waiting.setdefault(exec_id, []).append(future)
+                return future
+        future.set_result(state.exit_code)
+        return future
 
     def resize(self, exec_id: str, height: int, width: int) -> None:
         state = self.inspect(exec_id)

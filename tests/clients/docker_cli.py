@@ -1,9 +1,12 @@
 """Debian's docker command line (20.10), driving our API inside the disposable host."""
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from .components import component
@@ -62,8 +65,8 @@ class Docker:
         try:
             yield process
         finally:
-            process.kill()
-            process.communicate()
+            _kill(process.pid)
+            process.communicate(timeout=20)
 
     def clean(self) -> None:
         """No containers, and no networks but the predefined ones."""
@@ -73,6 +76,13 @@ class Docker:
         networks = self("network", "ls", "-q", "--filter", "type=custom").split()
         if networks:
             self("network", "rm", *networks)
+
+
+def _kill(nsenter: int) -> None:
+    """nsenter's only child is docker, and nsenter ends with it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for pid in Path(f"/proc/{nsenter}/task/{nsenter}/children").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class House:
         await exchange.with_body()
         wire, _ = await exchange.take_over(RAW_STREAM)
         self.entered.set()
-        await wire.closed
+        await wire.until_closed()
         self.left.set()
 
 
