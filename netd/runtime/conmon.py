@@ -15,6 +15,7 @@ a later daemon asks the kernel, even if this one is killed between two steps and
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -186,8 +187,14 @@ def connect(bundle: str) -> socket.socket:
 
 
 def resize(bundle: str, height: int, width: int) -> None:
-    """The terminal's new size; OSError when conmon is gone."""
-    fd = os.open(f"{bundle}/ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    """The terminal's new size; without effect when the process has ended."""
+    try:
+        fd = os.open(f"{bundle}/ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # nobody reads the fifo any more, or it is gone with the bundle
+        if error.errno in (errno.ENXIO, errno.ENOENT):
+            return
+        raise
     try:
         os.write(fd, f"{_RESIZE} {height} {width}\n".encode())
     finally:

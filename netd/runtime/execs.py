@@ -114,7 +114,10 @@ class Execs:
         return stream
 
     def _write_process(self, entry: Entry, state: ExecState, size: tuple[int, int] | None) -> None:
-        rootfs, opened = opened_of(self._parts.store.live(state.container_id))
+        try:
+            rootfs, opened = opened_of(self._parts.store.live(state.container_id))
+        except FileNotFoundError:
+            raise Conflict(f"container {state.container_id} is not running") from None
         image = self._parts.images.find(entry.container.image_id)
         process = self._parts.bundle.process_spec(entry.container, image, state.options, rootfs, opened)
         if size is not None and state.options.tty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from netd.failure import Conflict, Failure
@@ -18,6 +19,8 @@ DEFAULT_TIMEOUT = 10
 
 _KILL_TIMEOUT = 30.0
 _SIGKILL = 9
+
+_log = logging.getLogger(__name__)
 
 
 class Lifecycle:
@@ -57,9 +60,12 @@ class Lifecycle:
 
     def adopt(self, entry: Entry, run: Run) -> None:
         """A new daemon found its process running."""
-        if run.process >= 0:
-            self._parts.runc.release(entry.container.id, run.process)
         self._launcher.watch(entry, run)
+        try:
+            self._parts.runc.finish_release(entry.container.id, run.pid, run.process)
+        except (Failure, OSError) as error:
+            # its end, which is seen like any other's
+            _log.warning("container %s ended while it was taken over: %s", entry.container.name, error)
 
     def stop(self, entry: Entry, timeout: int | None, signal: str = "") -> bool:
         """False when it did not run.  `timeout` seconds, -1 for no limit, None for the container's own."""

@@ -12,6 +12,8 @@ from netd.runtime.conmon import program, runc_root
 from netd.runtime.places import RuntimePlaces
 
 _START_TIMEOUT = 30.0
+_WAITING = "runc:["
+"""How the name of a process begins that has not executed its program yet."""
 
 
 class Runc:
@@ -43,6 +45,19 @@ class Runc:
         finally:
             os.close(fd)
         os.unlink(path)
+
+    def finish_release(self, container_id: str, pid: int, process: int) -> None:
+        """`release` for a daemon that finds a container whose starter was killed somewhere in it."""
+        path = f"{self._root}/{container_id}/exec.fifo"
+        if not os.path.exists(path):
+            return
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
+            waits = stream.read().startswith(_WAITING)
+        if waits:
+            self.release(container_id, process)
+        else:
+            # it was released, only the fifo was left
+            os.unlink(path)
 
     def pause(self, container_id: str) -> None:
         self._run("pause", container_id)

@@ -1,4 +1,4 @@
-"""Containers without network, of one image, for tests of what is not about images or networks.
+"""Containers of one image without a network of their own, for tests of what is not about networks.
 
 Everything is below a directory of the test's own with a short name (conmon's sockets are in it), and all that was
 started is gone at the end, however the test ends.
@@ -6,46 +6,52 @@ started is gone at the end, however the test ends.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import io
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from image_makers import Made, base_layer, docker_archive, file, link, tar
+
 from netd.runtime.bus import Events
 from netd.runtime.containers import Containers
-from netd.runtime.images.model import Image, ImageConfig
-from netd.runtime.model import Container, ContainerConfig, CreateRequest, ExecOptions, HostConfig
+from netd.runtime.images.store import Images
+from netd.runtime.model import Container, CreateRequest, HostConfig
 from netd.runtime.places import RuntimePlaces
 from netd.runtime.streams import Stream
 from netd.sandbox.opened import Opened
 
-BUSYBOX = "/usr/bin/busybox"
-IMAGE_ID = "sha256:" + "ab" * 32
+CGROUPS = "/sys/fs/cgroup"
+IMAGE = Made(
+    [
+        base_layer(),
+        tar(
+            [
+                file("etc/notes", "not a program\n"),
+                *(link(f"bin/{name}", "busybox") for name in ("stty", "tty", "false")),
+            ]
+        ),
+    ],
+    {"Cmd": ["sh"], "Env": ["PATH=/bin", "FLAVOUR=plain"], "Labels": {"made": "here"}},
+)
 
-_CAPABILITIES = ["CAP_KILL", "CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"]
-_NAMESPACES = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
 
-
-class OneImage:
-    """Stands in for `Images`: busybox, under any name but "missing"."""
-
-    def __init__(self) -> None:
-        self.image = Image(
-            id=IMAGE_ID,
-            config=ImageConfig(cmd=["sh"], env=["PATH=/bin", "FLAVOUR=plain"], labels={"made": "here"}),
-        )
-        self.collected = 0
-
-    def find(self, _ref: str) -> Image:
-        return self.image
-
-    def collect(self, _in_use: Callable[[str], list[str]]) -> None:
-        self.collected += 1
+@cache
+def loaded_images() -> str:
+    """A directory with the image unpacked, which all houses of this process share."""
+    root = tempfile.mkdtemp(prefix="pn-images-", dir="/tmp")
+    atexit.register(shutil.rmtree, root)
+    Images(RuntimePlaces(root=root)).load(io.BytesIO(docker_archive([(IMAGE, ["busybox:latest"])])), lambda _: None)
+    return f"{root}/images"
 
 
 class NoNetwork:
@@ -80,90 +86,24 @@ class NoNetwork:
         self.opened = [container.id for container in containers if container.state.status in ("running", "paused")]
 
 
-class SmallBundle:
-    """Stands in for the package `bundle`: one read-only root for all, a tmpfs at /tmp."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self.mounted: set[str] = set()
-
-    def check(self, _config: ContainerConfig, _host_config: HostConfig, _image: Image) -> list[str]:
-        return []
-
-    def mount_rootfs(self, _places: RuntimePlaces, container: Container, _image: Image) -> str:
-        self.mounted.add(container.id)
-        return str(self._root)
-
-    def unmount_rootfs(self, _places: RuntimePlaces, container_id: str) -> None:
-        self.mounted.discard(container_id)
-
-    def remove_anonymous_volumes(self, _places: RuntimePlaces, _container: Container) -> None:
-        """There are none."""
-
-    def spec(
-        self, container: Container, _image: Image, rootfs: str, opened: Opened, _places: RuntimePlaces
-    ) -> dict[str, Any]:
-        resources: dict[str, Any] = {"devices": [{"allow": True, "access": "rwm"}]}
-        if container.host_config.memory:
-            resources["memory"] = {"limit": container.host_config.memory, "swap": container.host_config.memory}
-        return {
-            "ociVersion": "1.0.2",
-            "process": self._process(container, container.argv, container.config.env or [], container.config.tty),
-            "root": {"path": rootfs, "readonly": True},
-            "hostname": opened.hostname,
-            "mounts": [
-                {"destination": "/proc", "type": "proc", "source": "proc"},
-                {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
-                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755"]},
-                {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance"]},
-            ],
-            "linux": {"namespaces": _NAMESPACES, "resources": resources, "cgroupsPath": f"/pynet-test/{container.id}"},
-        }
-
-    def process_spec(
-        self, container: Container, _image: Image, options: ExecOptions, _rootfs: str, _opened: Opened
-    ) -> dict[str, Any]:
-        environment = (container.config.env or []) + (options.env or [])
-        return self._process(container, options.cmd or [], environment, options.tty)
-
-    @staticmethod
-    def _process(container: Container, arguments: list[str], environment: list[str], tty: bool) -> dict[str, Any]:
-        sets = ("bounding", "effective", "permitted")
-        return {
-            "terminal": tty,
-            "user": {"uid": 0, "gid": 0},
-            "args": arguments,
-            "env": environment,
-            "cwd": container.config.working_dir or "/",
-            "capabilities": dict.fromkeys(sets, _CAPABILITIES),
-        }
-
-
 class House:
     """Use as a context manager; `containers` is a daemon's, `new_daemon` puts another one in its place."""
 
     def __init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))
         self.places = RuntimePlaces(root=str(self.base / "root"), run=str(self.base / "run"))
-        self.images = OneImage()
-        self.sandboxes = NoNetwork()
-        self.bundle = SmallBundle(self.base / "image")
-        self.events = Events()
-        self._make_image()
+        os.makedirs(self.places.root)
         os.makedirs(self.places.run)
+        os.symlink(loaded_images(), self.places.images)
+        self.parent = self.base.name
+        self.images = Images(self.places)
+        self.sandboxes = NoNetwork()
+        self.events = Events()
         self._clients = ExitStack()
         self.containers = self._daemon()
 
-    def _make_image(self) -> None:
-        binaries = self.base / "image" / "bin"
-        for name in ("bin", "proc", "tmp", "dev", "etc"):
-            (self.base / "image" / name).mkdir(parents=True)
-        shutil.copy(BUSYBOX, binaries / "busybox")
-        subprocess.run(["chroot", str(self.base / "image"), "/bin/busybox", "--install", "-s", "/bin"], check=True)
-        (self.base / "image" / "etc" / "notes").write_text("not a program\n")
-
     def _daemon(self) -> Containers:
-        made = Containers(self.places, self.images, self.sandboxes, self.events, bundle=self.bundle)
+        made = Containers(self.places, self.images, self.sandboxes, self.events)
         made.restore().result(30)
         return made
 
@@ -183,7 +123,10 @@ class House:
 
     def create(self, *command: str, name: str = "", host: Mapping[str, Any] | None = None, **config: Any) -> Container:
         request = CreateRequest(
-            image="busybox", cmd=list(command) or None, host_config=HostConfig(**(host or {})), **config
+            image="busybox",
+            cmd=list(command) or None,
+            host_config=HostConfig(**{"cgroup_parent": self.parent, **(host or {})}),
+            **config,
         )
         return self.containers.create(name, request)[0]
 
@@ -214,15 +157,38 @@ class House:
         shutil.rmtree(self.base)
 
     def _kill_everything(self) -> None:
-        """Processes whose command line or root directory is below `base`, and runc's states."""
+        """What a failed test left: processes, runc's states, mounts."""
         for pid in processes_of(str(self.base)):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         root = f"{self.places.run}/runc"
         for container_id in os.listdir(root) if os.path.isdir(root) else ():
             subprocess.run(["runc", "--root", root, "delete", "--force", container_id], check=True, capture_output=True)
+        for path in self.mounts():
+            subprocess.run(["umount", "-l", path], check=True, capture_output=True)
+        for controller in os.listdir(CGROUPS):
+            with contextlib.suppress(OSError):
+                os.rmdir(f"{CGROUPS}/{controller}/{self.parent}")
+
+    def mounts(self) -> list[str]:
+        """What is mounted below `base`, the innermost first."""
+        with open("/proc/self/mountinfo", encoding="utf-8") as stream:
+            paths = [line.split(" ")[4] for line in stream]
+        return [path for path in reversed(paths) if path.startswith(f"{self.base}/")]
+
+    def left(self) -> list[str]:
+        """What of containers is there though there are none."""
+        found = [f"process {pid}" for pid in processes_of(str(self.base))]
+        found += [f"mount {path}" for path in self.mounts()]
+        found += [f"open sandbox of {container_id}" for container_id in self.sandboxes.opened]
+        run = self.places.run
+        for directory_ in (f"{run}/containers", f"{run}/runc", f"{run}/execs", self.places.containers):
+            found += [f"{directory_}/{name}" for name in os.listdir(directory_)] if os.path.isdir(directory_) else []
+        for controller in os.listdir(CGROUPS):
+            parent = f"{CGROUPS}/{controller}/{self.parent}"
+            names = os.listdir(parent) if os.path.isdir(parent) else []
+            found += [f"{parent}/{name}" for name in names if os.path.isdir(f"{parent}/{name}")]
+        return found
 
 
 def processes_of(base: str) -> list[int]:

@@ -77,6 +77,9 @@ def test_a_bundle_that_nobody_serves(tmp_path: Path) -> None:
     assert conmon.open_process(bundle) == -1
     assert not conmon.is_alive(bundle)
     conmon.abandon(bundle)
+    conmon.resize(bundle, 24, 80)
+    os.mkfifo(f"{bundle}/ctl")
+    conmon.resize(bundle, 24, 80)
     assert conmon.exit_code(bundle) is None
     assert not conmon.killed_for_memory(bundle)
 
