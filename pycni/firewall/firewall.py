@@ -146,12 +146,15 @@ class Firewall:
         """The backends in which an attachment may have something."""
         if kind == SPOOFCHECK:
             return [BRIDGE_NAT] if entry is not None or fallback else []
+        if entry is not None and entry.backend == FIREWALLD:
+            # what is on record is all there is; and a socket to look further waits for what firewalld deletes
+            return [name for name in (IPTABLES, NFTABLES, FIREWALLD) if entry.facts_in(name)]
         found = [
             name
             for name, present in ((IPTABLES, presence.of_iptables), (NFTABLES, presence.of_nftables))
             if (entry is not None and entry.facts_in(name)) or present(self._nftables)
         ]
-        if any(isinstance(fact, Trust) for fact in (fallback if entry is None else entry.facts_in(FIREWALLD))):
+        if entry is None and any(isinstance(fact, Trust) for fact in fallback):
             found.append(FIREWALLD)
         return found
 
