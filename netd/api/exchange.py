@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import h11
 import msgspec
 
+from netd.api.decode import decode
 from netd.api.query import Query
 from netd.api.reply import COMMON, Reply
 from netd.api.wire import Wire
@@ -51,7 +52,7 @@ class Call(Record):
         if media != "application/json":
             raise InvalidParameter(f"unsupported Content-Type header ({media}): must be 'application/json'")
         try:
-            return msgspec.json.decode(self.body, type=kind)
+            return decode(self.body, kind)
         except msgspec.ValidationError as error:
             raise InvalidParameter(f"invalid request body: {error}") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

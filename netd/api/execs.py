@@ -13,10 +13,10 @@ from netd.api.pump import frame
 from netd.api.reply import EMPTY, Reply, json_reply
 from netd.api.router import Route
 from netd.api.streams import carry, content_type
-from netd.failure import InvalidParameter
+from netd.failure import Conflict, InvalidParameter
 from netd.runtime.containers import ExecState
 from netd.runtime.model import ExecOptions
-from netd.runtime.start_failure import StartFailed
+from pycni.spec.errors import CniError
 
 
 class StartBody(Struct, rename="pascal"):
@@ -47,27 +47,30 @@ class Execs:
         return json_reply({"Id": self._core.containers.exec_create(call["id"], options)}, 201)
 
     async def start(self, exchange: Exchange) -> None:
-        """Detached: an empty answer once it runs.  Else the connection becomes its streams; why it could not be
-        started is then written into them, and its exit code is 126 or 127, as with docker."""
+        """Detached: an empty answer once it runs.  Else the connection becomes its streams at once, and why it could
+        not be started is written into them; its exit code is 126 or 127 then, as with docker."""
         call = await exchange.with_body()
         body = call.decode(StartBody)
         containers = self._core.containers
         state = await self._core.run(containers.exec_inspect, call["id"])
+        if state.running or state.exit_code is not None:
+            raise Conflict(f"exec {state.id} has already been started")
         if body.detach:
             await self._core.run(containers.exec_start, state.id, attached=False)
             await exchange.reply(EMPTY)
             return
+        keys = detach.parse(state.options.detach_keys)
+        # before it runs: what a client is sent together with the head may be lost to it, see Wire.taken
+        wire, early = await exchange.take_over(_content_type(call, state))
         try:
             stream = await self._core.run(containers.exec_start, state.id, attached=True, size=body.console_size)
-        except StartFailed as error:
-            wire, _ = await exchange.take_over(_content_type(call, state))
+        except CniError as error:
             text = error.msg.encode() + b"\r\n"
             await wire.write(text if state.options.tty else frame(2, text))
             return
         assert stream is not None
         try:
-            wire, early = await exchange.take_over(_content_type(call, state))
-            if await carry(stream, wire, early, detach.parse(state.options.detach_keys)):
+            if await carry(stream, wire, early, keys):
                 # the client asks for the exit code as soon as it reads the end
                 ended = asyncio.wrap_future(containers.exec_ended(state.id))
                 await asyncio.wait((ended, wire.closed), return_when=asyncio.FIRST_COMPLETED)

@@ -56,6 +56,7 @@ class Streams:
         )
         try:
             wire, early = await exchange.take_over(content_type(container.config.tty, call.version))
+            await wire.taken()
             if query.flag("logs"):
                 reader = self._core.containers.logs(container.id, wanted["stdout"], wanted["stderr"])
                 async for piece in self._pieces(reader, container.config.tty, wire.closed):

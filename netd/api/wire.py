@@ -8,12 +8,18 @@ client and for nobody else.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import select
+import struct
+import termios
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 _AHEAD = 256 * 1024
 """Bytes taken in beyond what was asked for: many requests in a row, or one piece of a large body."""
+
+_LOOKS, _LOOK = 20, 0.001
+"""How often, and how far apart in seconds, to look whether a client has read an answer's head."""
 
 
 class Hangups:
@@ -138,6 +144,16 @@ class Wire(asyncio.Protocol):
             await self._writable.wait()
             if self.lost:
                 raise ConnectionResetError("the client closed the connection")
+
+    async def taken(self) -> None:
+        """Returns once the client has read everything, or takes its time.
+
+        docker-py reads an answer's head through a buffer and then the connection without it: what came together with
+        the head is lost to it.  docker's server is slow enough between the two."""
+        for _ in range(_LOOKS):
+            if self.lost or not struct.unpack("i", fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4)))[0]:
+                return
+            await asyncio.sleep(_LOOK)
 
     def close(self) -> None:
         """Closes once everything written is sent."""

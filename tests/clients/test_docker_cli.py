@@ -1,6 +1,7 @@
 """What a user of the docker command line sees on our daemon."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -206,8 +207,10 @@ def test_events(docker: Docker) -> None:
         "container die",
         "container destroy",
     ]
+    # the command line sends whole seconds
+    soon = str(int(time.time()) + 1)
     past = docker(
-        "events", "--since", "1h", "--until", "0s", "--format", "{{.Type}} {{.Action}}", "--filter", "network=eventful"
+        "events", "--since", "1h", "--until", soon, "--format", "{{.Type}} {{.Action}}", "--filter", "network=eventful"
     )
     assert past.splitlines() == ["network create", "network connect", "network disconnect"]
 

@@ -138,7 +138,7 @@ def test_attach(client: DockerClient) -> None:
 
 
 def test_waiting_for_the_next_exit_and_for_removal(client: DockerClient) -> None:
-    container = client.containers.create(IMAGE, ["sh", "-c", "exit 5"], host_config=None)
+    container = client.containers.create(IMAGE, ["sh", "-c", "exit 5"])
     ended: list[Any] = []
     waiting = threading.Thread(target=lambda: ended.append(container.wait(condition="next-exit")))
     waiting.start()
@@ -228,7 +228,7 @@ def test_images(client: DockerClient) -> None:
 
 def test_events(client: DockerClient) -> None:
     since = int(time.time())
-    container = start(client, ["true"], name="web", labels={"a": "b"})
+    container = start(client, ["true"], name="eventful", labels={"a": "b"})
     container.wait()
     container.remove()
     wait_until(lambda: _actions(client, since)[-1:] == ["destroy"], "the last event")
@@ -237,7 +237,7 @@ def test_events(client: DockerClient) -> None:
 
 def _actions(client: DockerClient, since: int) -> list[str]:
     found = client.events(
-        since=since, until=int(time.time()) + 1, filters={"container": "web", "type": "container"}, decode=True
+        since=since, until=int(time.time()) + 1, filters={"container": "eventful", "type": "container"}, decode=True
     )
     return [each["Action"] for each in found]
 
