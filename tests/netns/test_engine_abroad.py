@@ -324,6 +324,10 @@ def blocked(engine: EngineProcess, abroad: Path, tmp_path: Path, netns: Made) ->
     yield made
     made.process.kill()
     made.process.communicate()
+    with contextlib.suppress(ProcessLookupError):  # a failed test has not released it
+        os.kill(made.child, signal.SIGKILL)
+    with contextlib.suppress(OSError):  # nor the plugin it waits for
+        os.close(os.open(tmp_path / "release", os.O_WRONLY | os.O_NONBLOCK))
 
 
 def helper_of(engine: EngineProcess) -> int:
