@@ -1,7 +1,6 @@
 """docker-py 7 on our daemon: what a program sees."""
 
 import io
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -137,23 +136,20 @@ def test_attach(client: DockerClient) -> None:
     assert container.attach(logs=True, stream=False) == b"got it\n"
 
 
-def test_waiting_for_the_next_exit_and_for_removal(client: DockerClient) -> None:
+def test_a_wait_is_registered_once_the_answer_has_begun(client: DockerClient) -> None:
     container = client.containers.create(IMAGE, ["sh", "-c", "exit 5"])
-    ended: list[Any] = []
-    waiting = threading.Thread(target=lambda: ended.append(container.wait(condition="next-exit")))
-    waiting.start()
-    container.start()
-    waiting.join(20)
-    assert ended == [{"StatusCode": 5}]
-    waiting = threading.Thread(target=lambda: ended.append(container.wait(condition="removed")))
-    waiting.start()
-    while waiting.is_alive():
-        try:
-            container.remove()
-        except NotFound:
-            break
-        waiting.join(20)
-    assert ended[-1] == {"StatusCode": 5}
+
+    def waiting(condition: str) -> Any:
+        url = client.api._url("/containers/{0}/wait", container.id)
+        # returns with the head of the answer
+        return client.api._post(url, params={"condition": condition}, stream=True)
+
+    with waiting("next-exit") as ending:
+        container.start()
+        assert ending.json() == {"StatusCode": 5}
+    with waiting("removed") as removal:
+        container.remove()
+        assert removal.json() == {"StatusCode": 5}
 
 
 def test_networks(client: DockerClient) -> None:
