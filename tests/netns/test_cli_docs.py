@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
+from console_pages import check, replaced
 from pynet_sandbox import ROOT, Sandbox
-
-PAGE = ROOT / "docs" / "pynet.md"
-WRITE = "PYNET_WRITE_DOCS"
-
-_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 _VARYING = (
     (re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "2026-01-02T03:04:05Z"),
@@ -32,27 +26,9 @@ def output(host: Sandbox, command: str) -> str:
     if command == "pynetd &":
         host.start_engine()
         return ""
-    done = host.run(f"{{ {command}; }} 2>&1")
-    text = done.stdout
-    for pattern, replacement in _VARYING:
-        text = pattern.sub(replacement, text)
-    return "".join(line.rstrip() + "\n" for line in text.splitlines())
-
-
-def rendered(page: str, host: Sandbox) -> str:
-    """The page with the output of every command below it."""
-
-    def block(match: re.Match[str]) -> str:
-        commands = [line[2:] for line in match[1].splitlines() if line.startswith("$ ")]
-        return "```console\n" + "".join(f"$ {each}\n{output(host, each)}" for each in commands) + "```"
-
-    return _BLOCK.sub(block, page)
+    return replaced(host.run(f"{{ {command}; }} 2>&1").stdout, _VARYING)
 
 
 def test_the_page_shows_what_happens() -> None:
-    page = PAGE.read_text()
     with Sandbox() as host:
-        seen = rendered(page, host)
-    if os.environ.get(WRITE):
-        PAGE.write_text(seen)
-    assert seen.splitlines() == Path(PAGE).read_text().splitlines()
+        check(ROOT / "docs" / "pynet.md", lambda _, command: output(host, command))
