@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 from netd.failure import Failure
 from netd.runtime import conmon, moments
+from netd.runtime.cut_off import take_away
 from netd.runtime.entry import Entry, Run
 from netd.runtime.model import Container, State
 from netd.runtime.parts import Parts
@@ -52,7 +53,7 @@ class Launcher:
             bundle = parts.store.begin(container.id)
             undo.callback(parts.store.end, container.id)
             self._prepare(container, bundle, undo)
-            undo.callback(_quietly, self._forget_process, container.id, bundle)
+            undo.callback(_quietly, take_away, parts.runc, container.id, bundle)
             run = Run(bundle, self._create(container, bundle))
             undo.callback(run.forget)
             container.state = State(
@@ -128,10 +129,6 @@ class Launcher:
 
         if run.connections:
             self._parts.monitor.call_later(_STUCK, cut)
-
-    def _forget_process(self, container_id: str, bundle: str) -> None:
-        conmon.abandon(bundle)
-        self._parts.runc.delete(container_id)
 
     def _note_failure(self, entry: Entry, before: State, failure: CniError) -> None:
         entry.run = None

@@ -11,6 +11,7 @@ from functools import partial
 
 from netd.runtime import conmon
 from netd.runtime.conmon import runc_root
+from netd.runtime.cut_off import take_away
 from netd.runtime.ending import has_started
 from netd.runtime.entry import Entry, Run
 from netd.runtime.lifecycle import Lifecycle
@@ -95,16 +96,22 @@ class Restorer:
         )
 
     def _clean_up(self, container: Container) -> None:
-        conmon.abandon(self._parts.store.live(container.id))
+        self._take_away(container.id)
         self._lifecycle.ending.clean_up(container)
         self._parts.store.save(container, durable=True)
         self._parts.store.end(container.id)
+
+    def _take_away(self, container_id: str) -> None:
+        try:
+            take_away(self._parts.runc, container_id, self._parts.store.live(container_id))
+        except (CniError, OSError, ValueError) as error:
+            _log.error("container %s, which was cut off: %s", container_id, error)
 
     def _delete_strangers(self, known: set[str], running: set[str]) -> None:
         """What belongs to no container, or to none that runs."""
         parts = self._parts
         for container_id in parts.store.started() - known:
-            conmon.abandon(parts.store.live(container_id))
+            self._take_away(container_id)
             parts.store.end(container_id)
         for container_id in set(parts.runc.known()) - running:
             try:

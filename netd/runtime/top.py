@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 
 from netd.failure import Failure, InvalidParameter, Unavailable
-
-_CGROUPS = "/sys/fs/cgroup"
+from netd.runtime.control_groups import group_of, members
 
 
 def top(pid: int, arguments: str) -> tuple[list[str], list[list[str]]]:
@@ -20,7 +18,7 @@ def top(pid: int, arguments: str) -> tuple[list[str], list[list[str]]]:
         raise Unavailable("ps is not installed: top needs the package procps") from None
     if done.returncode:
         raise Failure(f"ps {arguments}: {done.stderr.strip() or 'no process'}")
-    return select_rows(done.stdout, pids_of(pid))
+    return select_rows(done.stdout, members(group_of(pid)) | {pid})
 
 
 def select_rows(printed: str, pids: set[int]) -> tuple[list[str], list[list[str]]]:
@@ -32,26 +30,3 @@ def select_rows(printed: str, pids: set[int]) -> tuple[list[str], list[list[str]
     place = titles.index("PID")
     rows = [line.split(None, len(titles) - 1) for line in lines[1:]]
     return titles, [row for row in rows if len(row) > place and row[place].isdecimal() and int(row[place]) in pids]
-
-
-def pids_of(pid: int) -> set[int]:
-    """All processes in the control group of `pid` and below."""
-    found = {pid}
-    for directory, _, _ in os.walk(control_group(pid)):
-        try:
-            with open(f"{directory}/cgroup.procs", encoding="ascii") as stream:
-                found.update(int(line) for line in stream)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
-
-
-def control_group(pid: int) -> str:
-    """The directory of its control group: of the controller pids with cgroup v1, the only one with v2."""
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as stream:
-        lines = [line.rstrip("\n").split(":", 2) for line in stream]
-    for _, controllers, path in lines:
-        if "pids" in controllers.split(","):
-            return f"{_CGROUPS}/pids{path}"
-    unified = next(path for _, controllers, path in lines if not controllers)
-    return f"{_CGROUPS}{unified}"

@@ -13,6 +13,7 @@ from container_client import PATIENCE, await_event, await_output, receive, recei
 from container_house import House, processes_of
 
 from netd.failure import Conflict, Failure, InvalidParameter, NotFound
+from netd.runtime.control_groups import group_of, members
 from netd.runtime.model import NEVER, ExecOptions, RestartPolicy
 from netd.runtime.start_failure import StartFailed
 
@@ -639,6 +640,18 @@ def test_a_killed_runc_start_leaves_nothing(house: House, monkeypatch: pytest.Mo
     assert processes_of(str(house.base)) == []
     assert (made.state.status, made.state.exit_code) == ("created", 128)
     assert house.containers.start(made.id)
+
+
+def test_control_groups_that_runc_forgot_go_with_what_is_in_them(house: House) -> None:
+    made = house.run("sleep", "1000")
+    group = group_of(made.state.pid)
+    house.containers.close()
+    os.kill(int(Path(house.places.run, "containers", made.id, "conmon.pid").read_text()), 9)
+    os.unlink(f"{house.places.run}/runc/{made.id}/state.json")
+    assert members(group) == {made.state.pid}
+    again = house.new_daemon()
+    assert not os.path.exists(group)
+    assert (again.get(made.id).state.status, again.get(made.id).state.exit_code) == ("exited", 255)
 
 
 def test_ten_containers_at_a_time(house: House) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from netd.failure import InvalidParameter, Unavailable
-from netd.runtime import conmon
+from netd.runtime import conmon, control_groups
+from netd.runtime.control_groups import group_of, members
 from netd.runtime.places import RuntimePlaces
 from netd.runtime.start_failure import CannotExecute, start_failure
-from netd.runtime.top import pids_of, select_rows, top
+from netd.runtime.top import select_rows, top
 
 NOT_FOUND = 'runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH\n'
 DENIED = 'runc create failed: unable to start container process: exec: "/etc": permission denied\n'
@@ -113,8 +114,14 @@ def test_without_the_column_pid_nothing_can_be_told() -> None:
         select_rows("USER CMD\nroot init\n", {1})
 
 
+@pytest.mark.parametrize("path", ["", "/", "//", "/."])
+def test_nobody_removes_the_group_where_everybody_is(path: str) -> None:
+    with pytest.raises(ValueError, match="not a container's control group"):
+        control_groups.remove(path)
+
+
 def test_a_process_is_in_its_own_control_group() -> None:
-    assert os.getpid() in pids_of(os.getpid())
+    assert os.getpid() in members(group_of(os.getpid()))
     titles, rows = top(os.getpid(), "-o pid,args -e")
     assert titles == ["PID", "COMMAND"]
     assert str(os.getpid()) in [row[0] for row in rows]
