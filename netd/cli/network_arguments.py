@@ -27,6 +27,9 @@ def networks(arguments: Arguments) -> tuple[str, dict[str, object]]:
     """(NetworkMode, EndpointsConfig) of `run`; InvalidParameter names the flag."""
     wishes = [_read(text) for text in arguments.network]
     flags = _of_flags(arguments)
+    if not (wishes and _is_network(str(wishes[0]["name"]))):
+        # on the default bridge links are the container's own
+        flags.pop("link", None)
     if not wishes:
         return DEFAULT, ({DEFAULT: endpoint(flags)} if flags else {})
     first = wishes[0]

@@ -60,6 +60,8 @@ def _join(parts: Parts, container: Container, mode: Mode) -> Mode:
     """The container joined by its full id, and its host name; one that does not exist may come later."""
     if _without(container, str(mode)):
         raise InvalidParameter(f"{SHARED} (--network)")
+    for endpoint in container.networks.values():
+        endpoints.check(str(mode), endpoint, False)
     try:
         donor = parts.lookup(mode.target)
     except NotFound:

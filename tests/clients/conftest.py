@@ -8,6 +8,7 @@ from .containerd import CONTAINERD_VERSIONS, Containerd, start_containerd
 from .host import Host, disposable_host
 from .nerdctl import Nerdctl
 from .plugin_sets import PLUGIN_SETS, install_plugins
+from .runtime import Runtime, bundled_runtime
 
 
 @pytest.fixture(scope="session", params=PLUGIN_SETS)
@@ -51,3 +52,25 @@ def module_nerdctl(host: Host, nerdctl_with_image: Nerdctl) -> Iterator[Nerdctl]
     nerdctl = Nerdctl(host, nerdctl_with_image.containerd)
     yield nerdctl
     nerdctl.clean()
+
+
+@pytest.fixture(scope="session")
+def runtime_with_image() -> Iterator[Runtime]:
+    """The bundled runtime on a host of its own, where no other engine is."""
+    with disposable_host() as host, bundled_runtime(host) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def runtime(runtime_with_image: Runtime) -> Iterator[Runtime]:
+    """The bundled runtime without containers and networks, which removes at the end of the test what the test made."""
+    runtime_with_image.clean()
+    yield runtime_with_image
+    runtime_with_image.clean()
+
+
+@pytest.fixture(scope="module")
+def module_runtime(runtime_with_image: Runtime) -> Iterator[Runtime]:
+    """The same for containers that all tests of a module look at."""
+    yield runtime_with_image
+    runtime_with_image.clean()

@@ -9,6 +9,9 @@ from .polling import wait_until
 
 __all__ = [
     "API_SOCKET",
+    "DNS_SOCKET",
+    "SOCKET",
+    "command",
     "engine_accepts",
     "install_ours",
     "pynet",
@@ -26,7 +29,7 @@ API_SOCKET = "/run/pynet/api.sock"
 
 def pynet(host: Host, *arguments: str) -> str:
     """Run pynet of the environment this test run itself uses."""
-    return host.run(_command("pynet"), *arguments)
+    return host.run(command("pynet"), *arguments)
 
 
 def install_ours(host: Host, directory: str) -> None:
@@ -37,7 +40,7 @@ def install_ours(host: Host, directory: str) -> None:
 
 def start_engine(host: Host) -> Service:
     """Start pynetd in the foreground and wait until it serves."""
-    engine = host.service(ENGINE, _command("pynetd"), "engine")
+    engine = host.service(ENGINE, command("pynetd"), "engine")
 
     def serves() -> bool:
         engine.alive()
@@ -56,7 +59,7 @@ def stop_engine(host: Host) -> None:
 
 def start_dns(host: Host) -> Service:
     """Start the name server and wait until it serves."""
-    server = host.service("pynetd-dns", _command("pynetd"), "dns")
+    server = host.service("pynetd-dns", command("pynetd"), "dns")
 
     def serves() -> bool:
         server.alive()
@@ -69,7 +72,7 @@ def start_dns(host: Host) -> Service:
 def start_api(host: Host) -> Service:
     """Start the container runtime with its API and wait until it serves.  Its files are on the disk: an overlay cannot
     have another above it."""
-    api = host.service("pynetd-api", _command("pynetd"), "api", "--root", str(host.scratch / "pynet"))
+    api = host.service("pynetd-api", command("pynetd"), "api", "--root", str(host.scratch / "pynet"))
 
     def serves() -> bool:
         api.alive()
@@ -89,8 +92,9 @@ def engine_accepts(host: Host, path: str = SOCKET) -> bool:
     return True
 
 
-def _command(name: str) -> str:
-    command = Path(sys.executable).parent / name
-    if not command.exists():
+def command(name: str) -> str:
+    """The path of a command of the environment this test run itself uses."""
+    path = Path(sys.executable).parent / name
+    if not path.exists():
         raise AssertionError(f"no {name} beside {sys.executable}: install this project there (pip install -e .)")
-    return str(command)
+    return str(path)

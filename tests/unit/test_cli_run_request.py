@@ -154,6 +154,7 @@ def test_networks() -> None:
     }
     assert "Links" not in host(line)
     assert host("--link db:sql")["Links"] == ["db:sql"]
+    assert endpoints("--link db:sql") == endpoints("--network bridge --link db:sql") == {}
 
 
 def test_environment(tmp_path: Path) -> None:
