@@ -8,7 +8,7 @@ from importlib import import_module
 from netd import VERSION
 from pycni.settings import REFERENCE_VERSION, Settings
 
-_PROCESSES = {"engine": "netd.main", "dns": "netd.dns.main", "api": "netd.api.main"}
+_PROCESSES = {"engine": "netd.engine.main", "dns": "netd.dns.main", "api": "netd.api.main"}
 
 USAGE = f"""\
 usage: pynetd [PROCESS] [options]

@@ -16,7 +16,7 @@ from launchers import PLAIN, ROOT, call
 
 READY_SECONDS = 20
 PROBES = (str(ROOT / "tests" / "probe_engine.py"),)
-REAL = ("-m", "netd.main")
+REAL = ("-m", "netd.engine.main")
 
 CONFIG = b'{"cniVersion": "1.1.0", "name": "net"}'
 DEL = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0", "CNI_PATH": "/opt/cni/bin"}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from netd.main import parse, run
+from netd.engine.main import parse, run
 from pycni.kernel.namespace import TRASH_GROUP
 from pycni.kernel.netns import THREAD_NETNS
 from pycni.plan.teardown import empty_trash

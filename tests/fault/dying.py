@@ -32,7 +32,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import netd.engine.calls
-import netd.main
+import netd.engine.main
 from pycni.kernel import netlink
 from pycni_plugins import NAMES, inprocess, load
 
@@ -180,9 +180,10 @@ def engine(request: Mapping[str, Any], ready: int) -> int:
             return real(name, environment, *rest)
 
     netd.engine.calls.execute = execute
-    netd.main.tell_manager = lambda *_: os.close(ready)  # type: ignore[attr-defined]
+    netd.engine.main.tell_manager = lambda *_: os.close(ready)  # type: ignore[attr-defined]
     count_everything()
-    return netd.main.run(netd.main.parse(["--run-dir", request["run_dir"], "--socket", request["socket"]]))
+    options = ["--run-dir", request["run_dir"], "--socket", request["socket"]]
+    return netd.engine.main.run(netd.engine.main.parse(options))
 
 
 def call(request: Mapping[str, Any], streams: list[int]) -> int:

@@ -30,7 +30,7 @@ ip addr add 192.0.2.2/24 dev uplink
 ip link set uplink up
 ip link set wire up
 ip route add default via 192.0.2.1
-for name in pynet:netd.cli.main pynetd:netd.main; do
+for name in pynet:netd.cli.main pynetd:netd.engine.main; do
     printf '#!/bin/sh\\nexec "%s" -m %s "$@"\\n' "$1" "${name#*:}" >/run/bin/${name%:*}
     chmod 755 /run/bin/${name%:*}
 done

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import netd
-from netd.main import Options, UsageError, main, parse
+from netd.engine.main import Options, UsageError, main, parse
 
 
 def test_defaults() -> None:
