@@ -35,6 +35,7 @@ from netd.runtime.images.store import Images
 from netd.runtime.places import RuntimePlaces
 from netd.runtime.places import from_environment as runtime_from
 from netd.sandbox.sandboxes import Sandboxes
+from netd.sandbox.settings import from_environment as settings_from
 from pycni.settings import REFERENCE_VERSION
 from pycni.spec.errors import CniError
 
@@ -119,6 +120,7 @@ def run(options: Options) -> int:
     asyncio.run(_serve(core, listener))
     core.containers.close()
     core.ports.close()
+    core.sandboxes.shut_down()
     return 0
 
 
@@ -128,7 +130,10 @@ def compose(places: Places, runtime: RuntimePlaces) -> Core:
     events = Events()
     images = Images(runtime)
     ports = Ports(runtime, log)
-    sandboxes = Sandboxes(places, runtime, ports, lambda ref: containers.get(ref), lambda: containers.list(), events)
+    settings = settings_from(os.environ)
+    sandboxes = Sandboxes(
+        places, runtime, ports, lambda ref: containers.get(ref), lambda: containers.list(), events, settings, log
+    )
     containers = Containers(runtime, images, sandboxes, events)
     sandboxes.prepare_default_bridge()
     containers.restore()
