@@ -43,9 +43,11 @@ def networks(arguments: Arguments) -> tuple[str, dict[str, object]]:
             raise InvalidParameter(f"--network {name}: cannot be combined with other networks")
         if named.count(name) > 1:
             raise InvalidParameter(f"--network {name}: given twice")
-    # docker's names for the default network stay unsaid where nothing is asked of it
+    # docker's names for the default network stay unsaid where nothing is asked of it, and there is no other
     asked: dict[str, object] = {
-        str(wish["name"]): endpoint(wish) for wish in wishes if len(wish) > 1 or _is_network(str(wish["name"]))
+        name: endpoint(wish)
+        for name, wish in zip(named, wishes, strict=True)
+        if len(wish) > 1 or len(wishes) > 1 or _is_network(name)
     }
     return named[0], asked
 

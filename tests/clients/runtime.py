@@ -1,7 +1,9 @@
 """The bundled runtime on a disposable host, driven by `pynet` alone: `pynetd` with its processes, and containers."""
 
 import json
-from collections.abc import Iterator
+import select
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,31 @@ class Runtime:
     def once(self, *flags: str, words: tuple[str, ...]) -> str:
         """What a container prints from its start to its end."""
         return self("run", "--rm", "--pull=never", *flags, IMAGE, *words)
+
+    @contextmanager
+    def talk(self, *argv: str) -> Iterator[Callable[[str], str]]:
+        """A command of the host that goes on: each call gives it a line and returns the line it says then."""
+        process = subprocess.Popen(
+            ["nsenter", f"--target={self.host.pid}", "--mount", "--net", "--pid", "--", *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.host.environment(),
+        )
+
+        def say(line: str) -> str:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+            if not select.select([process.stdout], [], [], 20)[0]:
+                raise AssertionError(f"{' '.join(argv)}: no answer to {line!r}")
+            return process.stdout.readline().rstrip("\n")
+
+        try:
+            yield say
+        finally:
+            process.kill()
+            process.communicate()
 
     def clean(self) -> None:
         """No containers, and no networks."""

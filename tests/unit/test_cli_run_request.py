@@ -133,6 +133,10 @@ def test_what_is_asked_of_the_default_network_is_said_to_it() -> None:
     assert endpoints("--network bridge --ip 10.0.0.2") == {"bridge": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}
 
 
+def test_the_default_network_beside_others() -> None:
+    assert endpoints("--network bridge --network a") == {"bridge": {}, "a": {}}
+
+
 def test_networks() -> None:
     line = "--network a --ip 10.1.0.9 --ip6 fd00::9 --network-alias x --net-alias y --link db:sql --gw-priority -1"
     line += " --link-local-ip 169.254.1.1 --network name=b,alias=z,gw-priority=7,mac-address=02:00:00:00:00:01"

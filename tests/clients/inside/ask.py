@@ -20,7 +20,7 @@ def ask(proto, address, port):
         client.settimeout(ONCE)
         client.connect(found[0][4])
         client.send(b"who")
-        return client.recv(2048).decode() or None
+        return client.recv(2048).decode().strip() or None
 
 
 def insist(index, words, deadline, answers):

@@ -1,7 +1,7 @@
 """A server for containers that have the host's /usr: `echo.py NAME PORT...` answers TCP and UDP on both families.
 
-The answer to whatever comes is "NAME ADDRESS", the address being the one the packets came from.  A TCP connection
-stays open, so that a test can see whether it does.
+The answer to whatever comes is a line "NAME ADDRESS", the address being the one the packets came from.  A TCP
+connection stays open, so that a test can see whether it does.
 """
 
 import selectors
@@ -39,7 +39,7 @@ def serve(selector, ready, kind, name):
         client = client or ready.getpeername()
         if kind == "stream" and not data:
             raise ConnectionResetError
-        answer = f"{name} {client[0]}".encode()
+        answer = f"{name} {client[0]}\n".encode()
         if kind == "stream":
             ready.sendall(answer)
         else:
