@@ -16,8 +16,8 @@ Pattern = tuple[re.Pattern[str], str]
 
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 _COMMAND = re.compile(r"^([a-z]*)\$ (.*)$")
-_ID = re.compile(r"(?<![0-9a-f:])[0-9a-f]{64}(?![0-9a-f])|(?<![0-9a-f:])[0-9a-f]{12}(?![0-9a-f])")
-_MAC = re.compile(r"(?<![0-9a-f:])(?!ff:ff)(?:[0-9a-f]{2}:){5}[0-9a-f]{2}(?![0-9a-f:])")
+_ID = re.compile(r"(?<![0-9a-f:])[0-9a-f]{64}(?![0-9a-f])|(?<![0-9a-f:])[0-9a-f]{12}(?:[0-9a-f]{12}(?=…))?(?![0-9a-f])")
+_MAC = re.compile(r"(?<![0-9a-f:])(?!ff:ff|00:00:00)(?:[0-9a-f]{2}:){5}[0-9a-f]{2}(?![0-9a-f:])")
 _VETH = re.compile(r"\bveth[0-9a-f]{8,11}\b")
 
 
