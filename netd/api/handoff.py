@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 LIMIT = 256
-"""Values that may wait: of a log, each at most 16 KiB."""
+"""How many values may wait, where nothing else is said."""
 
 
 class Closed(Exception):
@@ -19,10 +20,12 @@ class Closed(Exception):
 
 
 class Handoff(Generic[T]):
-    """One thread puts, one task takes."""
+    """One thread puts, one task takes.  What waits weighs at most `limit`, and one value more."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT, weigh: Callable[[T], int] = lambda _value: 1) -> None:
         self._limit = limit
+        self._weigh = weigh
+        self._weight = 0
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[T] = deque()
         self._changed = threading.Condition()
@@ -33,10 +36,11 @@ class Handoff(Generic[T]):
     def put(self, value: T) -> None:
         """For the thread; waits while too much waits.  Closed once `close` was called."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._limit)
+            self._changed.wait_for(lambda: self._closed or self._weight < self._limit)
             if self._closed:
                 raise Closed
             self._waiting.append(value)
+            self._weight += self._weigh(value)
             if len(self._waiting) == 1:
                 self._loop.call_soon_threadsafe(self._news.set)
 
@@ -55,6 +59,7 @@ class Handoff(Generic[T]):
                 if self._waiting or self._ended:
                     taken = list(self._waiting)
                     self._waiting.clear()
+                    self._weight = 0
                     self._changed.notify_all()
                     return taken
             await self._news.wait()

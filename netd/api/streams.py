@@ -22,8 +22,8 @@ from netd.runtime.model import Container
 from netd.runtime.streams import Stream
 from pycni.spec.errors import CniError
 
-_PIECE = 64 * 1024
-"""Bytes of frames sent together."""
+_AHEAD = 512 * 1024
+"""Bytes of a log that are read before the client takes them."""
 
 
 def content_type(tty: bool, version: tuple[int, int]) -> str:
@@ -99,7 +99,7 @@ class Streams:
 
     async def _pieces(self, reader: LogReader, tty: bool, gone: asyncio.Future[None]) -> AsyncIterator[bytes]:
         """What the reader gives, framed, as fast as the consumer takes it; ends early when the client is gone."""
-        handoff: Handoff[bytes] = Handoff()
+        handoff: Handoff[bytes] = Handoff(_AHEAD, len)
 
         def read() -> None:
             try:
