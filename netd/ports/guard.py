@@ -5,8 +5,9 @@
 - 127.0.0.0/8 is never reached from outside the host.  The switch that lets the host's own connections to 127.0.0.1 be
   led to a container would otherwise open it to that container and its neighbours (S3, S17; CVE-2020-8558).
 
-And it marks what published ports explain, for hosts whose iptables would drop it (docker, ufw; see
-`pycni.firewall.iptables_forward`); the operator's chain of table `inet pynet` comes before.
+And it marks what published ports explain, both ways, for hosts whose iptables would drop it (docker, ufw; see
+`pycni.firewall.iptables_forward`), and for isolation: other networks reach a published port at the host's address, as
+everybody does (contract docker 3.3).  The operator's chain of table `inet pynet` comes before what the mark allows.
 
 It looks at packets when their connections are known and before their addresses are changed.  Without nf_tables nothing
 is published: going on would only look safe (S26).
@@ -29,7 +30,7 @@ from pycni.kernel.netlink import Refused
 from pycni.spec.errors import CniError, FirewallError, KernelError
 
 TABLE = "pynet_guard"
-MARKER = "g_version_1"
+MARKER = "g_version_2"
 _SHIELDED = {4: "g_shielded4", 6: "g_shielded6"}
 _DOORS = {4: "g_doors4", 6: "g_doors6"}
 _SETS = (*_SHIELDED.values(), *_DOORS.values())
@@ -52,10 +53,12 @@ add rule inet {TABLE} g_prerouting ip daddr . iifname @g_doors4 accept
 add rule inet {TABLE} g_prerouting ip6 daddr . iifname @g_doors6 accept
 add rule inet {TABLE} g_prerouting ip daddr @g_shielded4 drop
 add rule inet {TABLE} g_prerouting ip6 daddr @g_shielded6 drop
-add chain inet {TABLE} g_forward {{ type filter hook forward priority -9; policy accept; }}
+add chain inet {TABLE} g_forward {{ type filter hook forward priority -11; policy accept; }}
 flush chain inet {TABLE} g_forward
 add rule inet {TABLE} g_forward ct status dnat ip daddr . oifname @g_doors4 meta mark set meta mark | {MARK:#x}
 add rule inet {TABLE} g_forward ct status dnat ip6 daddr . oifname @g_doors6 meta mark set meta mark | {MARK:#x}
+add rule inet {TABLE} g_forward ct status dnat ip saddr . iifname @g_doors4 meta mark set meta mark | {MARK:#x}
+add rule inet {TABLE} g_forward ct status dnat ip6 saddr . iifname @g_doors6 meta mark set meta mark | {MARK:#x}
 """
 """Input for `nft -f -`: makes the static part true and leaves the elements as they are."""
 

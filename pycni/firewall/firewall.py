@@ -237,11 +237,12 @@ class Firewall:
             return self._backend(backend).missing(owner, kind, tuple(facts))
 
     def pass_marked(self) -> None:
-        """Forwarded packets with our mark pass iptables' FORWARD where its policy is DROP; FirewallError."""
+        """Forwarded packets with our mark pass iptables' FORWARD: a policy of DROP, and isolation; FirewallError."""
         with self._lock:
             forward = self._forward()
             if forward is not None:
                 forward.ensure()
+                forward.pass_isolation()
 
     def owners(self, container_id: str, kind: str) -> list[Owner]:
         """The container's attachments that have facts of this kind on record."""

@@ -2,12 +2,15 @@
 
 An accept in one base chain does not end the evaluation of the next one: docker and ufw set iptables' FORWARD policy to
 DROP, and packets that our chain (which runs before) accepted would be dropped there.  Our chain marks them.
+
+The bundled runtime marks what its published ports explain (`netd.ports.guard`), also between networks, which is what
+they are for (contract docker 3.3): for it the rule stands before isolation, and the operator's chain before the rule.
 """
 
 from __future__ import annotations
 
 from pycni.firewall import programs
-from pycni.firewall.chains import FILTER, comment
+from pycni.firewall.chains import FILTER, ISOLATION_ENTRY, STAGE_1, comment
 from pycni.firewall.generation import FAMILY, NfTables
 from pycni.firewall.nft_static import MARK
 from pycni.firewall.programs import LEGACY, missing_iptables
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 CHAIN = "PYNET-FORWARD"
 ENTRY = f"{comment('pynet: accepted by nftables table inet pynet')} -j {CHAIN}"
 RULE = f"-m mark --mark {MARK:#x}/{MARK:#x} -j ACCEPT"
+ADMIN = "CNI-ADMIN"
+ADMIN_ENTRY = f"-m mark --mark {MARK:#x}/{MARK:#x} -j {ADMIN}"
 
 _POLICY = 5
 """NFTA_CHAIN_POLICY."""
@@ -45,6 +50,12 @@ class ForwardAccept:
             elif self._drops(family) and self._nftables.chain(FAMILY[family], FILTER, CHAIN) is None:
                 self._iptables.change(family, FILTER, _add)
 
+    def pass_isolation(self) -> None:
+        """The rule comes before isolation in each family that has isolated bridges; FirewallError."""
+        for family in (4, 6):
+            if not missing_iptables(family) and self._iptables.has_chain(family, FILTER, STAGE_1):
+                self._iptables.change(family, FILTER, _lead)
+
     def missing(self) -> list[str]:
         """What CHECK does not find: the rule, in the families whose FORWARD policy asks for it."""
         return [
@@ -62,3 +73,14 @@ def _add(draft: Draft) -> None:
     draft.ensure_chain(FILTER, CHAIN)
     draft.append(FILTER, CHAIN, RULE)
     draft.insert(FILTER, "FORWARD", ENTRY)
+
+
+def _lead(draft: Draft) -> None:
+    rules = draft.rules(FILTER, "FORWARD")
+    if ISOLATION_ENTRY not in rules:
+        return
+    if ENTRY in rules and rules.index(ENTRY) > rules.index(ISOLATION_ENTRY):
+        draft.delete(FILTER, "FORWARD", ENTRY)
+    _add(draft)
+    if draft.exists(FILTER, ADMIN):
+        draft.insert(FILTER, CHAIN, ADMIN_ENTRY)

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 TABLE = "pynet"
 
-MARKER = "p_version_2"
+MARKER = "p_version_3"
 """An empty chain that says which static part is loaded; a new one gets a new name."""
 
 MARK = 0x1000
-"""Set on forwarded packets that we accept, for the one rule in iptables' FORWARD (see `pynet_forward` there)."""
+"""Set on forwarded packets that we accept, for the one rule in iptables' FORWARD (see `iptables_forward`); and before,
+by the bundled runtime, on those its published ports explain, which isolation lets through (contract docker 3.3)."""
 
 OPERATOR = "p_operator"
 CONDITIONAL = "p_conditional"
@@ -55,7 +56,7 @@ set p_open_pairs { type ifname . ifname; }
 set p_closed_pairs { type ifname . ifname; }
 chain p_operator { }
 chain p_conditional { }
-chain p_version_2 { }
+chain p_version_3 { }
 chain p_dnat { }
 chain p_isolation { }
 chain p_prerouting { type nat hook prerouting priority -100; policy accept; }
@@ -85,6 +86,7 @@ p_forward ip daddr @p_admit4 ct state established,related meta mark set meta mar
 p_forward ip saddr @p_admit4 meta mark set meta mark | {MARK:#x} accept
 p_forward ip6 daddr @p_admit6 ct state established,related meta mark set meta mark | {MARK:#x} accept
 p_forward ip6 saddr @p_admit6 meta mark set meta mark | {MARK:#x} accept
+p_isolation ct status dnat meta mark & {MARK:#x} == {MARK:#x} return
 p_isolation iifname . oifname @p_closed_pairs drop
 p_isolation iifname . oifname @p_open_pairs return
 p_isolation iifname @p_bridges oifname @p_bridges drop

@@ -100,6 +100,7 @@ def test_connections_through_the_network_that_stays_go_on(net: Runtime) -> None:
     net.echo("server", "--network", "bbb")
     server = RuntimeContainer(net, "server").address("bbb")
     client = net.start("client", "--network", "bbb")
+    assert asks(client.net, f"tcp,{server},80") == f"server {client.address('bbb')}"
     script = f"exec 3<>/dev/tcp/{server}/80; while read line; do echo $line >&3; read -u 3 line; echo $line; done"
     with net.talk("nsenter", f"--target={client.pid}", "--net", "bash", "-c", script) as talk:
         for command in ((), ("connect", "aaa", "client"), ("disconnect", "aaa", "client")):
