@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from difflib import unified_diff
 from pathlib import Path
 
 from netd.cli.output import table
@@ -35,7 +36,8 @@ def check(path: Path, output: Callable[[str, str], str]) -> None:
     seen = _BLOCK.sub(block, page)
     if os.environ.get(WRITE):
         path.write_text(seen)
-    assert seen.splitlines() == path.read_text().splitlines()
+    drift = unified_diff(path.read_text().splitlines(), seen.splitlines(), path.name, "what happens", lineterm="", n=1)
+    assert not (lines := "\n".join(drift)), lines
 
 
 def trimmed(text: str) -> str:
