@@ -29,9 +29,11 @@ def piped(directory: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Co
 
 
 def started(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Runs it with pipes."""
+    """Runs it with pipes, and with signals as in a shell's foreground: in its background, where the tests may run, SIGINT
+    is ignored, which children inherit."""
     pipe = subprocess.PIPE
-    return subprocess.Popen(words(directory, *arguments), stdin=pipe, stdout=pipe, stderr=pipe)
+    plain = ["/usr/bin/env", "--default-signal=HUP,INT,QUIT,TERM"]
+    return subprocess.Popen([*plain, *words(directory, *arguments)], stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 class Terminal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,10 @@ def house() -> Iterator[House]:
         yield made
         for container in made.containers.list():
             made.containers.remove(container.id, force=True)
+        # who waits for a removal hears of it before the last files are gone
+        deadline = time.monotonic() + PATIENCE
+        while made.left() and time.monotonic() < deadline:
+            os.sched_yield()
         assert made.left() == []
 
 
