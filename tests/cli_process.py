@@ -29,7 +29,7 @@ def piped(directory: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Co
 
 
 def started(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Runs it with pipes, and with signals as in a shell's foreground: in its background, where the tests may run, SIGINT
+    """Runs it with pipes, and with signals as in a shell's foreground: in its background, where tests may run, SIGINT
     is ignored, which children inherit."""
     pipe = subprocess.PIPE
     plain = ["/usr/bin/env", "--default-signal=HUP,INT,QUIT,TERM"]
