@@ -76,7 +76,7 @@ class Lifecycle:
             if run is None:
                 return self._stop_restarting(entry)
             entry.container.stopped_by_user = True
-            self._parts.store.save(entry.container)
+            self._parts.store.note(entry.container)
             self._signal(entry, run, number, resume=True)
         seconds = config.stop_timeout if timeout is None else timeout
         self._await_end(entry, run, DEFAULT_TIMEOUT if seconds is None else seconds)
@@ -98,7 +98,7 @@ class Lifecycle:
         entry.timer.cancel()
         entry.timer = None
         entry.container.state.status = "exited"
-        self._parts.store.save(entry.container, durable=True)
+        self._parts.store.note(entry.container, durable=True)
         settle(entry)
 
     def kill(self, entry: Entry, number: int) -> None:
@@ -110,7 +110,7 @@ class Lifecycle:
             final = number in (_SIGKILL, parse_signal(container.config.stop_signal or "SIGTERM"))
             if final:
                 container.stopped_by_user = True
-                self._parts.store.save(container)
+                self._parts.store.note(container)
             self._signal(entry, run, number, resume=final)
 
     def end_now(self, entry: Entry) -> None:
@@ -153,7 +153,7 @@ class Lifecycle:
 
     def _set_status(self, entry: Entry, status: str) -> None:
         entry.container.state.status = status
-        self._parts.store.save(entry.container)
+        self._parts.store.note(entry.container)
 
     def _require_running(self, entry: Entry) -> None:
         if entry.run is None:

@@ -98,7 +98,7 @@ class Restorer:
     def _clean_up(self, container: Container) -> None:
         self._take_away(container.id)
         self._lifecycle.ending.clean_up(container)
-        self._parts.store.save(container, durable=True)
+        self._parts.store.note(container, durable=True)
         self._parts.store.end(container.id)
 
     def _take_away(self, container_id: str) -> None:

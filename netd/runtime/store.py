@@ -8,18 +8,23 @@ after a crash: no such directory, nothing runs; a directory without `state.json`
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from msgspec import DecodeError
 
+from netd.failure import Failure
 from netd.runtime.model import Container, decode, encode
 from netd.runtime.places import RuntimePlaces
 
 _NEW = ".new"
 _REMOVED = ".removed"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+_log = logging.getLogger(__name__)
 
 
 class Store:
@@ -38,32 +43,48 @@ class Store:
         return f"{self._live}/{container_id}"
 
     def create(self, container: Container) -> None:
-        """The container is there, whatever happens next; with auto-remove, only until the power fails."""
+        """The container is there, whatever happens next; with auto-remove, only until the power fails.  Failure, and
+        nothing is left."""
         final = self.directory(container.id)
         draft = final + _NEW
-        os.makedirs(draft, 0o710)
         durable = not container.host_config.auto_remove
-        _write(f"{draft}/config.json", encode(container), durable)
-        os.rename(draft, final)
-        if durable:
-            _sync_directory(self._places.containers)
+        try:
+            with _told(container):
+                os.makedirs(draft, 0o710)
+                _write(f"{draft}/config.json", encode(container), durable)
+                os.rename(draft, final)
+                if durable:
+                    _sync_directory(self._places.containers)
+        except Failure:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+    def note(self, container: Container, durable: bool = False) -> None:
+        """As `save`, of what has happened already: where the disk is full the log says so, and the container can be
+        stopped and removed all the same.  A daemon that starts before a later text was written finds an older one."""
+        try:
+            self.save(container, durable)
+        except Failure as error:
+            _log.error("%s", error)
 
     def save(self, container: Container, durable: bool = False) -> None:
         """`durable`: on the disk when this returns, else after a reboot an older text may be found.  A container with
-        auto-remove is of no use after a reboot, so while it runs only RUN knows."""
+        auto-remove is of no use after a reboot, so while it runs only RUN knows.  Failure; the former text stays."""
         live = self.is_live(container.id)
         if live:
             self.save_live(container)
         if not (live and container.host_config.auto_remove):
-            _replace(f"{self.directory(container.id)}/config.json", encode(container), durable)
+            with _told(container):
+                _replace(f"{self.directory(container.id)}/config.json", encode(container), durable)
 
     def is_live(self, container_id: str) -> bool:
         """Whether its process runs, or ended and was not cleaned up after: `save_live` was called, `end` not yet."""
         return os.path.exists(f"{self.live(container_id)}/state.json")
 
     def save_live(self, container: Container) -> None:
-        """Its process runs, or is about to."""
-        _replace(f"{self.live(container.id)}/state.json", encode(container), durable=False)
+        """Its process runs, or is about to; Failure."""
+        with _told(container):
+            _replace(f"{self.live(container.id)}/state.json", encode(container), durable=False)
 
     def begin(self, container_id: str) -> str:
         """An empty directory for a start."""
@@ -147,10 +168,24 @@ def _write(path: str, text: bytes, durable: bool) -> None:
             os.fsync(stream.fileno())
 
 
+@contextmanager
+def _told(container: Container) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Failure(f"writing down container {container.name}: {error.filename or 'its files'}: {reason}") from error
+
+
 def _replace(path: str, text: bytes, durable: bool) -> None:
     draft = path + _NEW
-    _write(draft, text, durable)
-    os.rename(draft, path)
+    try:
+        _write(draft, text, durable)
+        os.rename(draft, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise OSError(error.errno, error.strerror, path) from None
     if durable:
         _sync_directory(os.path.dirname(path))
 

@@ -672,3 +672,30 @@ def test_ten_containers_at_a_time(house: House) -> None:
         ["find", "/sys/fs/cgroup", "-name", f"*{made[0].id}*"], capture_output=True, check=True
     )
     assert control_groups.stdout == b""
+
+
+def test_on_a_full_disk_containers_are_stopped_and_removed_all_the_same(house: House) -> None:
+    root = house.places.containers
+    os.makedirs(root, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", root], check=True)
+    try:
+        for name in ("web", "db"):
+            house.create("sleep", "600", name=name)
+            house.containers.start(name)
+        with open(f"{root}/ballast", "wb", buffering=0) as ballast, pytest.raises(OSError, match="No space left"):
+            while True:
+                ballast.write(bytes(4096))
+        with pytest.raises(Failure, match=r"container late.*no space left on device"):
+            house.create("sleep", "600", name="late")
+        assert house.containers.stop("web", 0, "")
+        assert house.containers.get("web").state.status == "exited"
+        house.containers.remove("db", force=True)
+        house.containers.remove("web")
+        assert [container.name for container in house.containers.list()] == []
+        os.unlink(f"{root}/ballast")
+        house.create("sleep", "600", name="late")
+        house.containers.remove("late")
+    finally:
+        for container in house.containers.list():
+            house.containers.remove(container.id, force=True)
+        subprocess.run(["umount", "--lazy", root], check=True)
