@@ -94,6 +94,17 @@ class Runtime:
         """A container that answers on these ports, TCP and UDP, with its own name and the address it was asked from."""
         return self.start(name, *MOUNTS, *flags, words=(*ECHO, name, *map(str, ports)))
 
+    def background(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """A `pynet run` of the image that goes on by itself; what it says is nobody's concern."""
+        inside = ["nsenter", f"--target={self.host.pid}", "--mount", "--net", "--pid", "--uts", "--ipc", "--"]
+        return subprocess.Popen(
+            [*inside, command("pynet"), *arguments, IMAGE],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self.host.environment(),
+        )
+
     def once(self, *flags: str, words: tuple[str, ...]) -> str:
         """What a container prints from its start to its end."""
         return self("run", "--rm", "--pull=never", *flags, IMAGE, *words)
@@ -144,11 +155,15 @@ class Runtime:
             found |= {name: pid for name in PROCESSES if name in words}
         return found | {"supervisor": supervisor}
 
+    def running(self) -> list[str]:
+        """The sockets of the daemon's that somebody listens on."""
+        return [path for path in PROCESSES.values() if engine_accepts(self.host, path)]
+
     def serves(self) -> bool:
         """Whether all its sockets accept; fails with the log once it has ended."""
         assert self.pynetd is not None
         self.pynetd.alive()
-        return all(engine_accepts(self.host, path) for path in PROCESSES.values())
+        return len(self.running()) == len(PROCESSES)
 
 
 def _children(pid: int) -> list[int]:
