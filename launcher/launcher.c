@@ -199,20 +199,25 @@ static int send_call(int engine, struct iovec *parts, size_t count, const int *f
     return 0;
 }
 
-/* A socket, and what goes along with a call: our root directory, our network namespace and, when it can be opened, the
- * container's.  The number of descriptors; 0 when there is no way to call an engine. */
-static size_t prepare(int *engine, int *fds, const char *netns)
+static long engine_at(const struct sockaddr_un *address)
 {
-    *engine = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (*engine >= 0 && *engine < 3) { /* a standard stream was closed */
-        sys1(SYS_close, *engine);
+    long engine = sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), done = -EINTR;
+    if (engine >= 0 && engine < 3) { /* a standard stream was closed */
+        sys1(SYS_close, engine);
         keep_standard_streams();
-        *engine = (int)sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        engine = sys3(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     }
-    if (*engine < 0)
-        return 0;
+    while (engine >= 0 && done == -EINTR)
+        done = sys3(SYS_connect, engine, address, sizeof *address);
+    return done < 0 ? done : engine;
+}
+
+/* What goes along with a call: our root directory, our network namespace and, when it can be opened, the container's.
+ * The number of descriptors; 0 when there is no way to call an engine. */
+static size_t prepare(int engine, int *fds, const char *netns)
+{
     fds[0] = open_file("/", O_PATH | O_CLOEXEC);
-    fds[1] = (int)sys3(SYS_ioctl, *engine, SIOCGSKNS, 0); /* a tenth of what a path through /proc takes */
+    fds[1] = (int)sys3(SYS_ioctl, engine, SIOCGSKNS, 0); /* a tenth of what a path through /proc takes */
     if (fds[1] < 0)
         fds[1] = open_file("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     if (fds[0] < 0 || fds[1] < 0)
@@ -230,25 +235,20 @@ static enum outcome ask(const struct process *self, const char *name, const stru
     struct iovec parts[] = {{&head, sizeof head}, {(void *)name, sizes[0]}, {(void *)self->variables, sizes[1]},
                             {input->data, sizes[2]}};
     size_t length = sizeof head.parts + sizes[0] + sizes[1] + sizes[2];
-    int engine, fds[3];
+    int fds[3];
     if (length > REQUEST_LIMIT || !setting("socket", address.sun_path, sizeof address.sun_path))
         return NOT_RUN;
-    size_t count = prepare(&engine, fds, variable(self, "CNI_NETNS"));
-    if (!count)
-        return NOT_RUN;
+    int engine = (int)engine_at(&address); /* it wakes up while we prepare what it gets */
+    size_t count = engine < 0 ? 0 : prepare(engine, fds, variable(self, "CNI_NETNS"));
     head.fds = (uint16_t)(big_endian((uint32_t)count) >> (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 16 : 0));
     head.length = big_endian((uint32_t)length);
     for (int part = 0; part < 3; part++)
         head.parts[part] = big_endian((uint32_t)sizes[part]);
-    long done;
-    do
-        done = sys3(SYS_connect, engine, &address, sizeof address);
-    while (done == -EINTR);
-    if (done < 0 || send_call(engine, parts, 4, fds, count) < 0)
+    if (!count || send_call(engine, parts, 4, fds, count) < 0)
         return NOT_RUN; /* an incomplete request is never executed */
 
     const struct header *got = (const struct header *)answer->data;
-    done = receive(engine, answer, HEADER);
+    long done = receive(engine, answer, HEADER);
     if (done == -ECONNRESET)
         return NOT_RUN; /* the kernel says so only when part of the request was still unread */
     if (done != 1 || got->magic[0] != 'P' || got->magic[1] != 'Y' || got->magic[2] != 'N' || got->magic[3] != 'T')

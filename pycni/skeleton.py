@@ -14,34 +14,31 @@ from pycni.record import Record
 from pycni.settings import Settings
 from pycni.spec import jsontext, result, version
 from pycni.spec.errors import CniError, InvalidEnvironment, InvalidNamespace, IoFailure
-from pycni.spec.request import Config, Request, check_name, parse_environment, parse_object, parse_version
+from pycni.spec.request import Config, check_environment, check_name, parse_object, parse_version, request_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from pycni.firewall.firewall import Firewall
     from pycni.kernel.api import NamespaceApi
+    from pycni.remembered import Memory
+    from pycni.spec.request import Request
     from pycni.spec.result import Result
 
     Handler = Callable[["Context"], None]
     Loader = Callable[[str], "Plugin | None"]
 
 
-_WORTH_KEEPING = 1 << 16
-"""Characters; nobody's configuration is longer, but somebody may send one."""
-
-
 class Plugin(Record):
     """A plugin: its name, the spec versions it accepts, and its handlers.
 
-    A missing handler means that the command succeeds and does nothing.  `add` returns the result to print, the others
-    return nothing; any of them may raise CniError."""
+    A missing handler means that the command succeeds and does nothing.  `add` returns the result to print, or its text;
+    the others return nothing; any of them may raise CniError."""
 
     name: str
     versions: tuple[str, ...] = version.ALL
-    add: Callable[[Context], Result] | None = None
+    add: Callable[[Context], Result | str] | None = None
     check: Handler | None = None
     delete: Handler | None = None
     gc: Handler | None = None
@@ -54,28 +51,6 @@ class Answer(Record):
     status: int
     stdout: bytes = b""
     stderr: bytes = b""
-
-
-class Memory:
-    """The last configuration of each plugin, for a process that serves many calls: but for prevResult it is the same
-    for every container of a network, and need not be checked and taken apart again.  Thread-safe."""
-
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[str, Config]] = {}
-
-    def recall(self, plugin: str, raw: dict[str, Any]) -> Config | None:
-        """What was made of an equal object."""
-        known = self._known.get(plugin)
-        # compared as text: of dictionaries also those are equal in which 1 stands for true
-        return known[1] if known is not None and known[0] == repr(raw) else None
-
-    def keep(self, plugin: str, raw: dict[str, Any], config: Config) -> None:
-        """`config` passed all checks."""
-        text = repr(raw)
-        if len(text) < _WORTH_KEEPING:
-            self._known[plugin] = text, config.for_call(None)
 
 
 class Host:
@@ -191,7 +166,7 @@ def serve(plugin: Plugin, environment: Mapping[str, str], read_stdin: Callable[[
     warnings: list[str] = []
     try:
         output = run(plugin, environment, read_stdin, host, warnings)
-        return Answer(0, output.encode("utf-8", "surrogateescape"), _lines(warnings))
+        return Answer(0, output.encode("utf-8", "surrogateescape"), _lines(warnings) if warnings else b"")
     except CniError as error:
         return Answer(1, error_text(error).encode("utf-8", "surrogateescape"), _lines(warnings))
 
@@ -204,25 +179,20 @@ def run(
     warnings: list[str],
 ) -> str:
     """One execution's standard output; raises CniError.  Lines for stderr are added to `warnings`."""
-    request = parse_environment(environment)
-    if request.command == "VERSION":
+    check_environment(environment)
+    if environment["CNI_COMMAND"] == "VERSION":
         supported = {"cniVersion": version.CURRENT, "supportedVersions": list(plugin.versions)}
         return jsontext.dumps(supported) + "\n"
     try:
-        request = request.replace(stdin=read_stdin())
+        request = request_of(environment, read_stdin())
     except OSError as error:
         raise IoFailure(f"error reading from stdin: {(error.strerror or str(error)).lower()}") from None
-    raw = parse_object(request.stdin)
-    previous = raw.pop("prevResult") if raw.get("prevResult") is not None else None
-    known = host.memory.recall(plugin.name, raw) if host.memory is not None else None
-    section = check_name(raw) if known is None else known.section
-    handler = _handler(plugin, request.command)
-    version.require(request.command, parse_version(section), plugin.versions)
-    if handler is None:
+    memory = host.memory
+    config = None if memory is None else memory.recall_text(plugin.name, request.command, request.stdin)
+    if config is None:
+        config = _configuration(plugin, request, memory)
+    if config is None:
         return ""
-    config = (known or Config(section)).for_call(previous)
-    if host.memory is not None and known is None:
-        host.memory.keep(plugin.name, raw, config)
     if request.command == "GC" and not config.says_what_is_valid:
         # its caller has sent DEL for what it knew; without the list, everything else would look stale
         warnings.append("GC without a list of valid attachments: nothing removed")
@@ -232,21 +202,40 @@ def run(
         if request.command in ("ADD", "DEL") and not request.netns_override:
             _refuse_own_namespace(context)
         with context.transaction:
-            added = handler(context)
+            added = getattr(plugin, _HANDLERS[request.command])(context)
             # printed inside the transaction: a result that 0.2.0 cannot express undoes the ADD (contract 1.10)
-            return "" if added is None else result.render(added, config.version)
+            return "" if added is None else added if type(added) is str else result.render(added, config.version)
     finally:
         context.close()
         warnings += context.warnings
 
 
+def _configuration(plugin: Plugin, request: Request, memory: Memory | None) -> Config | None:
+    """Steps 4 to 6 of contract 1.2; None when the plugin has nothing to do for the command."""
+    raw = parse_object(request.stdin)
+    previous = raw.pop("prevResult") if raw.get("prevResult") is not None else None
+    known = memory.recall(plugin.name, raw) if memory is not None else None
+    section = check_name(raw) if known is None else known.section
+    handler = _handler(plugin, request.command)
+    version.require(request.command, parse_version(section), plugin.versions)
+    if handler is None:
+        return None
+    config = (known or Config(section)).for_call(previous, {})
+    if memory is not None:
+        if known is None:
+            memory.keep(plugin.name, raw, config)
+        else:
+            memory.keep_text(plugin.name, request.command, request.stdin, raw, config)
+    return config
+
+
 _HANDLERS = {"ADD": "add", "CHECK": "check", "DEL": "delete", "GC": "gc", "STATUS": "status"}
 
 
-def _handler(plugin: Plugin, command: str) -> Callable[[Context], Result | None] | None:
+def _handler(plugin: Plugin, command: str) -> Callable[[Context], Result | str | None] | None:
     if command not in _HANDLERS:
         raise InvalidEnvironment(f"unknown CNI_COMMAND: {command}")
-    handler: Callable[[Context], Result | None] | None = getattr(plugin, _HANDLERS[command])
+    handler: Callable[[Context], Result | str | None] | None = getattr(plugin, _HANDLERS[command])
     return handler
 
 

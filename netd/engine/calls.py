@@ -7,7 +7,6 @@ from _socket import socket
 from collections.abc import Callable
 
 from netd.engine import protocol
-from netd.engine.connection import Peer
 from netd.engine.counters import ABROAD, CRASHED, FAILED, NOT_MINE, SUCCEEDED, Counters
 from netd.engine.helper import Helper
 from netd.engine.places import Place, Places, is_network_namespace
@@ -17,8 +16,9 @@ from netd.engine.surroundings import Surroundings, depends_on_directory, pidfd_o
 from pycni.kernel.namespace import Namespace
 from pycni.plan.teardown import empty_trash
 from pycni.process import crashed
+from pycni.remembered import Memory
 from pycni.settings import Settings
-from pycni.skeleton import Answer, Host, Memory
+from pycni.skeleton import Answer, Host
 from pycni_plugins.execution import execute
 
 TYPE_CHECKING = False
@@ -45,18 +45,19 @@ class Calls:
         self._reaper = reaper
         self._log = log
         self._load = load
-        self._surroundings = Surroundings()
+        self.surroundings = Surroundings()
         self._memory = Memory()
 
-    def serve(self, body: bytes, descriptors: tuple[int, ...], peer: Peer, connection: socket) -> bytes:
-        """The frame to answer with, empty when somebody else will.  ProtocolError when the body is malformed."""
+    def serve(self, body: bytes, descriptors: tuple[int, ...], shared: bool, connection: socket) -> bytes:
+        """The frame to answer with, empty when somebody else will.  ProtocolError when the body is malformed.
+
+        `shared`: whether the caller's namespaces are ours, as `surroundings` says."""
         self._reaper.call_begins()
         call = protocol.decode_call(body)
         if len(descriptors) < 2:
             raise ProtocolError("call without the caller's root directory and network namespace")
         root, netns, *container = descriptors
-        shared = self._surroundings.shared_with(connection, peer.pid, root)
-        if not shared or depends_on_directory(call.environment, call.stdin):
+        if not shared or not self.surroundings.is_root(root) or depends_on_directory(call.environment, call.stdin):
             return b"" if self._sent_abroad(call, body, connection, root) else self._decline(call)
         try:
             entered = self._places.enter(netns)

@@ -32,6 +32,7 @@ _CREDENTIALS = Struct("=iII")
 _DESCRIPTORS = (Struct("@"), Struct("@i"), Struct("@ii"), Struct("@iii"))
 # room for exactly as many descriptors as the protocol has: the kernel then reports (MSG_CTRUNC) any further one
 _CONTROL_HEADER = Struct("@Nii")
+_AT_ONCE = MSG_CMSG_CLOEXEC | MSG_DONTWAIT
 _CONTROL_SIZE = _CONTROL_HEADER.size + _DESCRIPTORS[MAX_DESCRIPTORS].size
 
 
@@ -60,14 +61,14 @@ def receive(connection: socket, seconds: int = REQUEST_SECONDS) -> Request | Non
 
     ProtocolError when it is malformed, cut off, or not complete in time; no descriptor is left open then.  Nothing
     beyond the frame is read: a launcher takes unread data for the proof that its call was not executed."""
-    connection.setsockopt(SOL_SOCKET, SO_RCVTIMEO, _TIMEOUT.pack(seconds, 0))
-    deadline = time.monotonic() + seconds
     descriptors: tuple[int, ...] = ()
     try:
-        start, descriptors = _first(connection)
+        start, descriptors = _first(connection, seconds)
         if not start:
             return None
+        deadline = 0.0
         if len(start) < HEADER_SIZE:
+            deadline = _limited(connection, seconds)
             start += _exactly(connection, HEADER_SIZE - len(start), deadline)
         header = decode_header(start)
         if header.descriptors != len(descriptors):
@@ -76,7 +77,7 @@ def receive(connection: socket, seconds: int = REQUEST_SECONDS) -> Request | Non
         if len(body) > header.length:
             raise ProtocolError("data after the request")
         if len(body) < header.length:
-            body += _exactly(connection, header.length - len(body), deadline)
+            body += _exactly(connection, header.length - len(body), deadline or _limited(connection, seconds))
         return Request(header, body, descriptors)
     except BaseException:
         for fd in descriptors:
@@ -84,11 +85,21 @@ def receive(connection: socket, seconds: int = REQUEST_SECONDS) -> Request | Non
         raise
 
 
-def _first(connection: socket) -> tuple[bytes, tuple[int, ...]]:
+def _limited(connection: socket, seconds: int) -> float:
+    """From here on receiving takes so long at most; until when, by the monotonic clock."""
+    connection.setsockopt(SOL_SOCKET, SO_RCVTIMEO, _TIMEOUT.pack(seconds, 0))
+    return time.monotonic() + seconds
+
+
+def _first(connection: socket, seconds: int) -> tuple[bytes, tuple[int, ...]]:
     try:
-        start, control, flags, _address = connection.recvmsg(_FIRST, _CONTROL_SIZE, MSG_CMSG_CLOEXEC)
+        start, control, flags, _address = connection.recvmsg(_FIRST, _CONTROL_SIZE, _AT_ONCE)  # nearly always there
     except BlockingIOError:
-        raise ProtocolError("no request in time") from None
+        _limited(connection, seconds)
+        try:
+            start, control, flags, _address = connection.recvmsg(_FIRST, _CONTROL_SIZE, MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            raise ProtocolError("no request in time") from None
     descriptors: tuple[int, ...] = ()
     for level, kind, data in control:  # the kernel puts all descriptors into one message
         if level == SOL_SOCKET and kind == SCM_RIGHTS:

@@ -15,7 +15,7 @@ from threading import Lock, Thread, stack_size
 from netd import VERSION
 from netd.engine import protocol
 from netd.engine.calls import Calls
-from netd.engine.connection import Peer, Request, peer_of, receive, send
+from netd.engine.connection import Request, peer_of, receive, send
 from netd.engine.helper import Helper
 from netd.engine.listener import Listener
 from netd.engine.places import Places
@@ -142,12 +142,14 @@ class Engine:
         if peer.uid not in self._uids:
             log(f"refused a caller with uid {peer.uid}")
             return
+        # now, while the launcher still prepares its request
+        shared = self._calls.surroundings.shared_with(connection, peer.pid)
         try:
             request = receive(connection)
             if request is None:
                 return
             try:
-                answer = self._answer(request, peer, connection)
+                answer = self._answer(request, shared, connection)
             finally:
                 for fd in request.descriptors:
                     os.close(fd)
@@ -157,12 +159,12 @@ class Engine:
         if answer:
             send(connection, answer)
 
-    def _answer(self, request: Request, peer: Peer, connection: socket) -> bytes:
+    def _answer(self, request: Request, shared: bool, connection: socket) -> bytes:
         if request.header.version != protocol.VERSION:
             return protocol.frame(protocol.NOT_MINE)
         kind = request.header.kind
         if kind == protocol.CALL:
-            return self._calls.serve(request.body, request.descriptors, peer, connection)
+            return self._calls.serve(request.body, request.descriptors, shared, connection)
         if kind == protocol.STATUS:
             return protocol.frame(kind, jsontext.dumps(self.status()).encode())
         if kind == protocol.SYNC:

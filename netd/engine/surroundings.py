@@ -27,13 +27,9 @@ class Surroundings:
         root = os.stat("/")
         self._root = root.st_dev, root.st_ino
 
-    def shared_with(self, connection: socket, pid: int, root: int) -> bool:
-        """Whether the process `pid` at the other end has the same; not when it cannot be examined (gone, for example).
-
-        `root` is the root directory it sent.  That is believed: it could have it from nobody but who may use it."""
-        status = os.fstat(root)
-        if (status.st_dev, status.st_ino) != self._root:
-            return False
+    def shared_with(self, connection: socket, pid: int) -> bool:
+        """Whether the process `pid` at the other end has the same namespaces; not when it cannot be examined (gone, for
+        example)."""
         pidfd = pidfd_of(connection)
         if pidfd is None:
             return self._shared_by_path(pid)
@@ -43,6 +39,12 @@ class Surroundings:
             return error.errno == ENOTTY and self._shared_by_path(pid)
         finally:
             os.close(pidfd)
+
+    def is_root(self, root: int) -> bool:
+        """Whether `root`, which a caller sent as its root directory, is ours.  That it is the caller's is believed: it
+        could have it from nobody but who may use it."""
+        status = os.fstat(root)
+        return (status.st_dev, status.st_ino) == self._root
 
     def _shared_by_path(self, pid: int) -> bool:
         if pid <= 0:  # in a pid namespace out of our sight

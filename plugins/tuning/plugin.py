@@ -64,14 +64,23 @@ def _previous(context: Context) -> Result:
     return previous
 
 
-def add(context: Context) -> Result:
-    refuse_duplicates(context.request.stdin, context.config.section)
-    tuning = _parsed(context, parse)
+def add(context: Context) -> Result | str:
+    # what comes of the text alone is remembered with it, once all of it was found to be in order
+    ifname, memo = context.request.ifname, context.config.text_memo
+    key = add, ifname, context.request.arguments
+    ready: tuple[Tuning, list[ops.Operation]] | None = memo.get(key)
+    if ready is None:
+        refuse_duplicates(context.request.stdin, context.config.section)
+        tuning = _parsed(context, parse)
+    else:
+        tuning = ready[0]
     if tuning.sysctls:
         _honour_allowlist(context, tuning)
-    previous = _previous(context)
-    ifname = context.request.ifname
-    wanted = plan(tuning, ifname)
+    unchanged = None if tuning.mac else context.config.prev_result_text()
+    previous = _previous(context) if unchanged is None else Result()
+    if ready is None:
+        memo.clear()  # other interfaces' names would add up
+        ready = memo[key] = tuning, plan(tuning, ifname)
     if tuning.changes_link:
         link = context.container().link(ifname)
         if link is None:
@@ -80,9 +89,9 @@ def add(context: Context) -> Result:
         context.transaction.on_undo("backup file", lambda: backup.remove(tuning.data_dir, run_dir, owner))
         backup.save(tuning.data_dir, run_dir, owner, backup.render(tuning, link))
     context.container()
-    context.transaction.apply(wanted)
+    context.transaction.apply(ready[1])
     if not tuning.mac:
-        return previous
+        return unchanged or previous
     interfaces = tuple(each.replace(mac=tuning.mac) if each.name == ifname else each for each in previous.interfaces)
     return previous.replace(interfaces=interfaces)
 

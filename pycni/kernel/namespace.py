@@ -339,12 +339,19 @@ class Namespace:
         file = _sysctl_file(path)
         with self.entered():
             try:
-                before = _read_file(file)
-            except OSError:
-                before = None
-            if before != value:
-                _write_file(file, value)
-            return before
+                fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+            except OSError:  # it can only be read, or only be written
+                return _replace_by_halves(file, value)
+            try:
+                try:
+                    before = _read(fd)
+                except OSError:
+                    before = None
+                if before != value:
+                    os.pwrite(fd, value.encode(), 0)
+                return before
+            finally:
+                os.close(fd)
 
     def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> None:
         """Deletes the connection tracking entries of UDP flows sent to these ports (contract 4.6)."""
@@ -424,13 +431,27 @@ def _subject(device: str, addresses: Sequence[Prefix], routes: Sequence[Route], 
 def _read_file(file: str) -> str:
     fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        content = part = os.read(fd, _SYSCTL_CHUNK)
-        while len(part) == _SYSCTL_CHUNK:
-            part = os.read(fd, _SYSCTL_CHUNK)
-            content += part
-        return content.decode(errors="replace").removesuffix("\n")
+        return _read(fd)
     finally:
         os.close(fd)
+
+
+def _read(fd: int) -> str:
+    content = part = os.read(fd, _SYSCTL_CHUNK)
+    while len(part) == _SYSCTL_CHUNK:
+        part = os.read(fd, _SYSCTL_CHUNK)
+        content += part
+    return content.decode(errors="replace").removesuffix("\n")
+
+
+def _replace_by_halves(file: str, value: str) -> str | None:
+    try:
+        before = _read_file(file)
+    except OSError:
+        before = None
+    if before != value:
+        _write_file(file, value)
+    return before
 
 
 def _write_file(file: str, value: str) -> None:

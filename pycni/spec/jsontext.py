@@ -78,6 +78,14 @@ def loads(text: str | bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] 
     return _mended(value) if "\\ud" in text or "\\uD" in text else value
 
 
+def after_value(text: str) -> str:
+    """What follows the value that `text` begins with, perhaps after blanks; ValueError when there is none."""
+    try:
+        return text[_scan(text, len(text) - len(text.lstrip(_SPACE)))[1] :]
+    except StopIteration as stop:
+        raise ValueError(f"no value at offset {stop.value}") from None
+
+
 def _mended(value: Any) -> Any:
     """The value with every half of a surrogate pair replaced by U+FFFD, as Go decodes it: a text that holds one could
     not be written anywhere."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pycni.record import Record
-from pycni.spec import jsontext, result
+from pycni.spec import jsontext, result, verbatim
 from pycni.spec.errors import CniError, DecodingFailure, InvalidEnvironment, InvalidNetworkConfig
 from pycni.spec.result import Dns, Result
 from pycni.spec.section import Section
@@ -30,12 +30,14 @@ def is_name(text: str) -> bool:
 
 def check_container_id(text: str) -> None:
     """InvalidEnvironment unless the id is well-formed."""
-    if not is_name(text):
+    if not (text.isascii() and text.isalnum()) and not is_name(text):  # the first is quicker, and nearly always true
         raise InvalidEnvironment("invalid characters in containerID", text)
 
 
 def check_ifname(text: str) -> None:
     """InvalidEnvironment unless the kernel and our stores can take the name (contract 1.3)."""
+    if len(text) <= MAX_IFNAME and text.isascii() and text.isalnum():
+        return  # nearly always
     if not text:
         raise InvalidEnvironment("interface name is empty")
     if len(text.encode("utf-8", "surrogateescape")) > MAX_IFNAME:
@@ -84,6 +86,12 @@ class Request(Record):
 
 def parse_environment(environment: Mapping[str, str]) -> Request:
     """Steps 1 and 2 of contract 1.2; InvalidEnvironment names every missing variable."""
+    check_environment(environment)
+    return request_of(environment, b"")
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """InvalidEnvironment names every missing variable, or the first that is malformed."""
     get = environment.get
     command = get("CNI_COMMAND", "")
     missing = []
@@ -96,9 +104,14 @@ def parse_environment(environment: Mapping[str, str]) -> Request:
             validate(value)
     if missing:
         raise InvalidEnvironment(f"required env variables [{','.join(missing)}] missing")
+
+
+def request_of(environment: Mapping[str, str], stdin: bytes) -> Request:
+    """The request of an environment that was checked."""
+    get = environment.get
     override = get("CNI_NETNS_OVERRIDE", "")
     return Request(
-        command,
+        get("CNI_COMMAND", ""),
         get("CNI_CONTAINERID", ""),
         get("CNI_NETNS", ""),
         get("CNI_IFNAME", ""),
@@ -106,7 +119,7 @@ def parse_environment(environment: Mapping[str, str]) -> Request:
         tuple(get("CNI_PATH", "").split(":")),
         override == "1" or override.upper() == "TRUE",
         environment,
-        b"",
+        stdin,
     )
 
 
@@ -120,13 +133,15 @@ class Config:
     `version` is the cniVersion as written ("" when missing); `ipam` is None when absent; `runtime` is runtimeConfig,
     `args` is args.cni, both empty sections when absent."""
 
-    __slots__ = ("_previous", "args", "ipam", "memo", "name", "runtime", "section", "type", "version")
+    __slots__ = ("_previous", "args", "ipam", "memo", "name", "runtime", "section", "text_memo", "type", "version")
 
     def __init__(self, section: Section) -> None:
         self.section = section
         self._previous: Any = None
         self.memo: dict[object, Any] = {}
         """What plugins make of the configuration alone, for those who remember configurations to keep with it."""
+        self.text_memo: dict[object, Any] = {}
+        """The same, of the configuration's exact text: another one may say the same in other words."""
         self.version = section.string("cniVersion")
         self.name = section.string("name")
         self.type = section.string("type")
@@ -134,10 +149,10 @@ class Config:
         self.runtime = section.section_or_empty("runtimeConfig")
         self.args = section.section_or_empty("args").section_or_empty("cni")
 
-    def for_call(self, previous: Any) -> Config:
+    def for_call(self, previous: Any, text_memo: dict[object, Any]) -> Config:
         """The same configuration with this prevResult, which was taken out of the object the section is of."""
         copy = object.__new__(Config)
-        copy.section, copy._previous, copy.memo = self.section, previous, self.memo
+        copy.section, copy._previous, copy.memo, copy.text_memo = self.section, previous, self.memo, text_memo
         copy.version, copy.name, copy.type = self.version, self.name, self.type
         copy.ipam, copy.runtime, copy.args = self.ipam, self.runtime, self.args
         return copy
@@ -166,6 +181,10 @@ class Config:
             return result.parse(section, self.version)
         except CniError as error:
             raise CniError(f"could not parse prevResult: {error.msg}") from None
+
+    def prev_result_text(self) -> str | None:
+        """What a plugin prints that passes the previous result on as it is; None when only `prev_result` can tell."""
+        return None if self._previous is None else verbatim.render(self._previous, self.version)
 
     @property
     def says_what_is_valid(self) -> bool:

@@ -48,13 +48,16 @@ class Dns(Record):
         return not (self.nameservers or self.domain or self.search or self.options)
 
 
+_NO_DNS = Dns()
+
+
 class Result(Record):
     """What ADD reports; immutable, so a chained plugin changes it with `replace`."""
 
     interfaces: tuple[Interface, ...] = ()
     ips: tuple[IpConfig, ...] = ()
     routes: tuple[Route, ...] = ()
-    dns: Dns = Dns()
+    dns: Dns = _NO_DNS
 
 
 def family_of(version: str) -> tuple[str, ...]:
@@ -67,8 +70,8 @@ def family_of(version: str) -> tuple[str, ...]:
 
 def parse_dns(section: Section | None) -> Dns:
     """The `dns` object of a configuration or result; None gives an empty one."""
-    if section is None:
-        return Dns()
+    if section is None or not section.raw:
+        return _NO_DNS
     return Dns(
         tuple(section.strings("nameservers")),
         section.string("domain"),

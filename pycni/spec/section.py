@@ -57,7 +57,8 @@ class Section:
         return ConfigError(f"invalid configuration: key {self.where(key)!r}: {reason}")
 
     def _typed(self, key: str, kind: type) -> Any:
-        value = self.get(key) if self.raw else None
+        raw = self.raw
+        value = raw[key] if key in raw else self.get(key) if raw else None
         if value is None or type(value) is kind:
             return value
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -126,3 +126,36 @@ def test_a_namespace_from_another_thread_serves_its_own(netns: Factory) -> None:
         assert [link.name for link in namespace.links()] == ["lo", "br0"]
     listing = private.run(["/usr/sbin/ip", "-brief", "link"]).stdout
     assert [line.split()[0] for line in listing.splitlines()] == ["lo", "br0"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "before", "after"),
+    [
+        ("net/core/somaxconn", "99", "4096", "99"),
+        ("net/core/somaxconn", "4096", "4096", "4096"),
+        ("net/ipv4/ip_local_port_range", "2000\t3000", "32768\t60999", "2000\t3000"),
+        ("net/ipv4/route/flush", "1", None, None),  # mode 0200
+        ("net/ipv6/conf/lo/stable_secret", "fd00::1", None, "fd00:0000:0000:0000:0000:0000:0000:0001"),  # not set yet
+        ("net/netfilter/nf_log/0", "NONE", "NONE", "NONE"),
+    ],
+)
+def test_a_sysctl_is_replaced(netns: Factory, path: str, value: str, before: str | None, after: str | None) -> None:
+    with Namespace.open(netns().path) as namespace:
+        descriptors = os.listdir("/proc/self/fd")
+        assert namespace.replace_sysctl(path, value) == before
+        assert os.listdir("/proc/self/fd") == descriptors
+        if after is not None:
+            assert namespace.read_sysctl(path) == after
+
+
+def test_a_sysctl_that_can_only_be_read_may_have_the_value_already(netns: Factory) -> None:
+    with Namespace.open(netns().path) as namespace:
+        path = "net/netfilter/nf_conntrack_count"
+        assert namespace.replace_sysctl(path, "0") == "0"
+        with pytest.raises(PermissionError):
+            namespace.replace_sysctl(path, "1")
+        with pytest.raises(FileNotFoundError):
+            namespace.replace_sysctl("net/core/none", "1")
+        with pytest.raises(OSError, match="Invalid argument"):
+            namespace.replace_sysctl("net/core/somaxconn", "many")
+        assert namespace.read_sysctl("net/core/somaxconn") == "4096"

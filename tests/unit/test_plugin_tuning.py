@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from hypothesis import strategies as st
 from pycni.firewall.facts import Owner
 from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, Link
 from pycni.plan import ops
+from pycni.remembered import Memory
+from pycni.skeleton import serve
 from pycni.spec.errors import CniError, ConfigError
 from pycni.spec.request import parse_config
 from pycni.spec.section import Section
+from pycni_plugins import load
 from pycni_plugins.tuning import backup
 from pycni_plugins.tuning.config import Tuning, parse, refuse_duplicates, refuse_unlisted, sysctl_path
 from pycni_plugins.tuning.plugin import plan
@@ -356,3 +360,48 @@ def test_a_backup_is_not_written_through_a_link(machine: Machine) -> None:
     body = machine.error("tuning", "ADD", config(machine, mtu=1400))
     assert body["msg"].startswith(f"failed to write backup data {saved(machine)}: ")
     assert target.read_text() == "precious"
+
+
+# --- in a process that remembers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def again(machine: Machine) -> Callable[..., dict[str, Any]]:
+    """ADD on one host that remembers; what it prints."""
+    host = machine.host()
+    host.memory = Memory()
+
+    def add(stdin: bytes, ifname: str = "eth0", arguments: str = "") -> dict[str, Any]:
+        variables = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": NETNS, "CNI_PATH": "/x"}
+        answer = serve(load("tuning"), {**variables, "CNI_IFNAME": ifname, "CNI_ARGS": arguments}, lambda: stdin, host)
+        printed: dict[str, Any] = json.loads(answer.stdout)
+        return printed
+
+    return add
+
+
+def test_each_of_several_adds_is_done(machine: Machine, again: Callable[..., dict[str, Any]]) -> None:
+    stdin = json.dumps(config(machine, sysctl={"net.ipv4.conf.IFNAME.arp_notify": "1"})).encode()
+    for ifname in ("eth0", "eth0", "eth0", "lo", "eth0"):
+        machine.container.write_sysctl(f"net/ipv4/conf/{ifname}/arp_notify", "0")
+        assert again(stdin, ifname)["interfaces"] == PREVIOUS["interfaces"]
+        assert machine.container.read_sysctl(f"net/ipv4/conf/{ifname}/arp_notify") == "1"
+
+
+def test_every_one_of_several_adds_is_refused(machine: Machine, again: Callable[..., dict[str, Any]]) -> None:
+    once = json.dumps(config(machine, sysctl={"net.core.a": "1"}))
+    twice = once.replace('"net.core.a"', '"net.core.a": "0", "net.core.a"')
+    outside = json.dumps(config(machine, sysctl={"kernel.panic": "1"}))
+    for stdin, reason in ((twice, "duplicated sysctl keys"), (outside, "invalid net sysctl key")):
+        for _ in range(4):
+            assert again(stdin.encode())["msg"].startswith(reason)
+
+
+def test_a_remembered_add_heeds_what_may_change(machine: Machine, again: Callable[..., dict[str, Any]]) -> None:
+    stdin = json.dumps(config(machine, sysctl={"net.core.somaxconn": "7"})).encode()
+    for _ in range(3):
+        assert "code" not in again(stdin)
+    assert [each["mac"] for each in again(stdin, arguments=f"MAC={MAC}")["interfaces"]] == ["old", MAC]
+    assert "code" not in again(stdin)
+    Path(machine.settings.tuning_allowlist).write_text("^net.ipv4\n")
+    assert "is not allowed" in again(stdin)["msg"]

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pycni.firewall.firewall import Firewall
 from pycni.plan import ops
 from pycni.record import Record
+from pycni.remembered import Memory
 from pycni.settings import Settings
-from pycni.skeleton import Answer, Context, Host, Memory, Plugin, about, error_text, serve
+from pycni.skeleton import Answer, Context, Host, Plugin, about, error_text, serve
 from pycni.spec import errors, version
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError
