@@ -113,14 +113,20 @@ class Guard:
         try:
             if self._nftables.chain(INET, TABLE, MARKER) is not None:
                 return
+            # another version's chains may have other hooks and priorities, which the kernel does not change in place
+            left = self._nftables.table_exists(INET, TABLE)
+            kept = list(self._read().values()) if left else []
         except (KernelError, OSError) as error:
             raise FirewallError(f"guarding published ports: the kernel does not offer nf_tables: {error}") from None
         nft = programs.find("nft")
         if not nft:
             raise FirewallError("guarding published ports: nft is not installed")
-        done = programs.run(self._namespace, [nft, "-f", "-"], RULESET)
+        text = (f"delete table inet {TABLE}\n" if left else "") + RULESET
+        done = programs.run(self._namespace, [nft, "-f", "-"], text)
         if done.status:
             raise FirewallError(f"guarding published ports: {done.complaint or f'nft: exit status {done.status}'}")
+        if kept:
+            self._nftables.commit(nft_messages.batch([nft_messages.add(INET, TABLE, each, False) for each in kept]))
 
     def shield(self, container_id: str, endpoints: Iterable[Endpoint]) -> None:
         """Exactly these addresses of the container are shielded; FirewallError, and nothing has changed."""

@@ -13,6 +13,7 @@ from firewall_spaces import Space
 from firewall_town import BLOCKED, HOST_OUTSIDE, HOST_OUTSIDE_6, OUTSIDE, OUTSIDE_6, Town
 from ports_town import DEADLINE, PortsTown, container
 
+from netd.ports import guard
 from netd.ports.gateways import Endpoint
 from pycni.firewall.facts import Admit, Owner
 from pycni.firewall.firewall import IPTABLES, NFTABLES, Firewall
@@ -114,6 +115,21 @@ def test_a_shield_comes_back_after_a_flush(there: PortsTown) -> None:
     there.ports.unpublish(container("b"))
     town.host.sh("nft delete table inet pynet_guard")
     there.ports.unpublish(container("a"))
+
+
+def test_the_table_of_another_version_is_replaced_and_goes_on_shielding(there: PortsTown) -> None:
+    """Its chains may be at other places, which the kernel does not change."""
+    town = there.town
+    town.serve(town.a, 81)
+    there.ports.shield(container("a"), [Endpoint(A4, "br0")])
+    town.host.sh(
+        f"nft delete chain inet pynet_guard {guard.MARKER}; nft delete chain inet pynet_guard g_forward;"
+        "nft add chain inet pynet_guard g_forward '{ type filter hook forward priority 7; }'"
+    )
+    there.new_ports().shield(container("b"), [Endpoint(A6, "br1")])
+    assert town.silent(town.outside, str(A4), 81)
+    assert town.silent(town.outside, str(A6), 81)
+    assert "priority 7" not in town.host.sh("nft list table inet pynet_guard")
 
 
 def test_published_ports_pass_where_iptables_drops_what_is_forwarded(there: PortsTown) -> None:
