@@ -82,12 +82,22 @@ def command(places: RuntimePlaces, launch: Launch) -> list[str]:
     return words + (["--leave-stdin-open"] if launch.keep_stdin else [])
 
 
-def create(places: RuntimePlaces, launch: Launch) -> int:
-    """`runc create` under conmon: the pid of the process, which waits to be released; RuncRefused, Failure."""
-    with ExitStack() as stack:
-        told, tell = _pipe(stack)
-        _spawn(places, launch, [], {"_OCI_SYNCPIPE": tell})
-        return _pid(told, launch)
+class Creation:
+    """`runc create` under conmon, under way; `close` it in any case.  Failure when conmon cannot be started."""
+
+    def __init__(self, places: RuntimePlaces, launch: Launch) -> None:
+        self._launch = launch
+        with ExitStack() as stack:
+            self._told, tell = _pipe(stack)
+            _spawn(places, launch, [], {"_OCI_SYNCPIPE": tell})
+            stack.pop_all()
+
+    def pid(self) -> int:
+        """Of the process, which is there and waits to be released; RuncRefused, Failure."""
+        return _pid(self._told, self._launch)
+
+    def close(self) -> None:
+        self._told.close()
 
 
 def execute(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
+import time
 from contextlib import suppress
 
 ROOT = "/sys/fs/cgroup"
@@ -36,16 +38,50 @@ def remove(path: str) -> None:
 
     A `runc create` that is killed between making them and writing down that it did leaves them, and no `runc delete`
     finds them.  OSError names a group that cannot be removed; ValueError for the root, where everybody is."""
-    if not path.strip("/."):
-        raise ValueError(f"not a container's control group: {path!r}")
-    hierarchies = [ROOT, *(f"{ROOT}/{name}" for name in os.listdir(ROOT))]
-    for directory in (f"{hierarchy}/{path.strip('/')}" for hierarchy in hierarchies):
+    for directory in _directories(path):
         if not os.path.isdir(directory):
             continue
         _kill(members(directory))
         for inner, _, _ in os.walk(directory, topdown=False):
-            with suppress(FileNotFoundError):
-                os.rmdir(inner)
+            _remove_left(inner)
+
+
+def remove_empty(path: str) -> bool:
+    """As `remove`, but only where nothing is in the groups, neither processes nor groups; False when something is, or
+    one cannot be removed for another reason: some of them may be gone then."""
+    for directory in _directories(path):
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+    return True
+
+
+def _directories(path: str) -> list[str]:
+    """Where groups of that path are, if they are; ValueError for the root."""
+    inner = path.strip("/")
+    if not inner.strip("/."):
+        raise ValueError(f"not a container's control group: {path!r}")
+    return [f"{ROOT}/{inner}", *(f"{ROOT}/{name}/{inner}" for name in os.listdir(ROOT))]
+
+
+def _remove_left(directory: str) -> None:
+    """A process counts as a member until the processor has left it, a moment after it is seen to have ended, and the
+    kernel tells nobody when that is over."""
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
+        else:
+            return
 
 
 def _kill(pids: set[int]) -> None:

@@ -12,12 +12,12 @@ def take_away(runc: Runc, container_id: str, bundle: str) -> None:
     """Kills conmon and what it started; removes runc's state and control groups.  Failure, OSError."""
     conmon.abandon(bundle)
     runc.delete(container_id)
-    path = _control_group(bundle)
+    path = control_group(bundle)
     if path:
         control_groups.remove(path)
 
 
-def _control_group(bundle: str) -> str:
+def control_group(bundle: str) -> str:
     """What runc's configuration says; "" when the start did not come to write it."""
     try:
         with open(f"{bundle}/config.json", encoding="utf-8") as stream:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from netd.runtime import conmon, moments
+from netd.runtime.cut_off import control_group
 from netd.runtime.entry import Entry, Run
 from netd.runtime.model import NEVER, Container, State
 from netd.runtime.parts import Parts
@@ -51,9 +52,9 @@ class Ending:
         """Nothing of the process, its control groups, network or mounts is left.  What fails is logged, and done again
         before the next start or at the removal."""
         parts, id_ = self._parts, container.id
-        deletion = parts.runc.begin_delete(id_)
+        group = control_group(parts.store.live(id_))
+        _try("runc delete", container, lambda: parts.runc.forget(id_, group))
         _try("closing the sandbox", container, lambda: parts.sandboxes.close(container))
-        _try("runc delete", container, deletion)
         _try("unmounting", container, lambda: parts.bundle.unmount_rootfs(parts.places, id_))
 
     def note_end(self, container: Container, code: int, out_of_memory: bool, moment: int) -> None:
@@ -81,7 +82,7 @@ class Ending:
             container.state.status = "restarting"
             container.restart_count += 1
             entry.backoff = entry.backoff.after_run(seconds)
-        self._parts.store.save(container, durable=container.stopped_by_user)
+        self._parts.store.note(container, durable=container.stopped_by_user)
         if again:
             entry.timer = self._parts.monitor.call_later(entry.backoff.delay, lambda: self._restart(entry))
         else:

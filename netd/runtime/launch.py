@@ -45,16 +45,14 @@ class Launcher:
             self._note_failure(entry, before, failure)
             raise failure from error
         self._parts.tell(entry.container, "start")
-        self._parts.store.save(entry.container)
+        self._parts.store.note(entry.container)
 
     def _launch(self, entry: Entry) -> None:
         parts, container = self._parts, entry.container
         with ExitStack() as undo:
             bundle = parts.store.begin(container.id)
             undo.callback(parts.store.end, container.id)
-            self._prepare(container, bundle, undo)
-            undo.callback(_quietly, take_away, parts.runc, container.id, bundle)
-            run = Run(bundle, self._create(container, bundle))
+            run = Run(bundle, self._create(container, bundle, undo))
             undo.callback(run.forget)
             container.state = State(
                 status="running",
@@ -68,23 +66,40 @@ class Launcher:
             parts.runc.release(container.id, run.process)
             undo.pop_all()
 
-    def _prepare(self, container: Container, bundle: str, undo: ExitStack) -> None:
-        """Files, namespace and runc's configuration."""
+    def _create(self, container: Container, bundle: str, undo: ExitStack) -> int:
+        """The pid of the process, which waits to be released.  runc sets it up while the network is being set up."""
         parts = self._parts
         image = parts.images.find(container.image_id)
         undo.callback(_quietly, parts.bundle.unmount_rootfs, parts.places, container.id)
         rootfs = parts.bundle.mount_rootfs(parts.places, container, image)
-        opened = parts.sandboxes.open(container)
-        undo.callback(_quietly, parts.sandboxes.close, container)
-        spec = parts.bundle.spec(container, image, rootfs, opened, parts.places)
-        _write(f"{bundle}/config.json", spec)
-        _write(
-            f"{bundle}/{OPENED}", {"rootfs": rootfs, "opened": {name: getattr(opened, name) for name in Opened._fields}}
-        )
+        launch = self._launch_of(container, bundle)
+        begun: list[conmon.Creation] = []
 
-    def _create(self, container: Container, bundle: str) -> int:
+        def begin(opened: Opened) -> None:
+            spec = parts.bundle.spec(container, image, rootfs, opened, parts.places)
+            kept = {name: getattr(opened, name) for name in Opened._fields}
+            try:
+                _write(f"{bundle}/config.json", spec)
+                _write(f"{bundle}/{OPENED}", {"rootfs": rootfs, "opened": kept})
+            except OSError as error:
+                raise Failure(f"writing runc's configuration of {container.name}: {error}") from None
+            undo.callback(_quietly, take_away, parts.runc, container.id, bundle)
+            begun.append(conmon.Creation(parts.places, launch))
+
+        undo.callback(_quietly, parts.sandboxes.close, container)
+        try:
+            parts.sandboxes.open(container, begin)
+            return begun[0].pid()
+        except conmon.RuncRefused as refused:
+            what = "failed to create task for container: OCI runtime create failed"
+            raise start_failure(str(refused), what) from None
+        finally:
+            for creation in begun:
+                creation.close()
+
+    def _launch_of(self, container: Container, bundle: str) -> conmon.Launch:
         config = container.config
-        launch = conmon.Launch(
+        return conmon.Launch(
             unit=container.id,
             container_id=container.id,
             bundle=bundle,
@@ -94,11 +109,6 @@ class Launcher:
             # a terminal never ends its input: docker leaves and comes back to it
             keep_stdin=config.tty or not config.stdin_once,
         )
-        try:
-            return conmon.create(self._parts.places, launch)
-        except conmon.RuncRefused as refused:
-            what = "failed to create task for container: OCI runtime create failed"
-            raise start_failure(str(refused), what) from None
 
     def _connect(self, entry: Entry, run: Run) -> None:
         """Clients that came early hear from the first byte on."""
@@ -143,7 +153,7 @@ class Launcher:
         for stream in entry.attached:
             stream.failed(failure)
         entry.attached.clear()
-        self._parts.store.save(container)
+        self._parts.store.note(container)
 
 
 def opened_of(bundle: str) -> tuple[str, Opened]:

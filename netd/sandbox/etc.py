@@ -26,6 +26,12 @@ class Etc:
         self.resolv_conf = f"{self._directory}/resolv.conf"
         self.hostname = f"{self._directory}/hostname"
 
+    def ensure(self) -> None:
+        """All three exist, so that they can be mounted; what is in them stays.  Failure."""
+        os.makedirs(self._directory, 0o700, exist_ok=True)
+        for path in (self.hosts, self.resolv_conf, self.hostname):
+            os.close(_open(path))
+
     def write(self, hosts: str, resolv_conf: str, hostname: str) -> str:
         """All three, for a container that starts; the digest of resolv.conf.  Failure."""
         os.makedirs(self._directory, 0o700, exist_ok=True)
@@ -76,12 +82,22 @@ def _read(path: str) -> str | None:
 def _write(path: str, text: str) -> None:
     """In place: the file may be mounted somewhere.  A reader sees old text before new, never an empty file."""
     data = text.encode("utf-8", "surrogateescape")
+    descriptor = _open(path)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-        try:
-            os.pwrite(descriptor, data, 0)
-            os.ftruncate(descriptor, len(data))
-        finally:
-            os.close(descriptor)
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
     except OSError as error:
-        raise Failure(f"writing {path}: {(error.strerror or str(error)).lower()}") from None
+        raise _failure(path, error) from None
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+    except OSError as error:
+        raise _failure(path, error) from None
+
+
+def _failure(path: str, error: OSError) -> Failure:
+    return Failure(f"writing {path}: {(error.strerror or str(error)).lower()}")

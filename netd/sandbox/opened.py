@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from netd.ports.gateways import Endpoint as Shielded
@@ -22,6 +22,16 @@ class Opened(Record):
     hostname_file: str
     hostname: str
     environment: tuple[str, ...] = ()
+
+
+Ready = Callable[[Opened], None]
+"""Told, once, what a sandbox that is being opened will be: its namespace and files exist, interfaces and the files'
+contents may still be missing.  A process may be made in it from now on, and executed when it is open.  What is raised
+here is raised by `open`."""
+
+
+def not_told(_opened: Opened) -> None:
+    """For who waits until the sandbox is open."""
 
 
 class Publisher(Protocol):

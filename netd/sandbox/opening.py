@@ -12,14 +12,14 @@ from netd.sandbox.attaching import fill
 from netd.sandbox.catalog import Known
 from netd.sandbox.files import Line
 from netd.sandbox.gateway import Attached, Candidate, order, ordered
-from netd.sandbox.opened import Opened
+from netd.sandbox.opened import Opened, Ready
 from netd.sandbox.parts import Parts
 from pycni.cache import CacheEntry
 from pycni.kernel.namespace import Namespace
 from pycni.spec.errors import CniError
 
 
-def open_own(parts: Parts, container: Container, kept: bool) -> Opened:
+def open_own(parts: Parts, container: Container, kept: bool, ready: Ready) -> Opened:
     """`kept`: others live on in the namespace, which is taken over as it is.  Failure or NetworkError, with nothing
     left that was not there before."""
     known = _networks(parts, container)
@@ -31,7 +31,7 @@ def open_own(parts: Parts, container: Container, kept: bool) -> Opened:
     try:
         with Namespace.open(path) as namespace:
             container.sandbox = SandboxState(id=os.urandom(32).hex(), key=path)
-            return _Opening(parts, container, namespace, known, kept).run()
+            return _Opening(parts, container, namespace, known, kept).run(ready)
     except BaseException as error:
         closing.undo(parts, container, path, kept, before)
         raise as_failure(error) from None
@@ -78,10 +78,16 @@ class _Opening:
         self._kept = kept
         self._endpoints: dict[str, Attached] = {}
 
-    def run(self) -> Opened:
+    def run(self, ready: Ready) -> Opened:
         parts, container = self._parts, self._container
         linked, environment = self._links()
         self._prepare()
+        etc = parts.etc(container.id)
+        etc.ensure()
+        opened = Opened(
+            container.sandbox.key, etc.hosts, etc.resolv_conf, etc.hostname, container.config.hostname, environment
+        )
+        ready(opened)
         if self._kept:
             self._take_over()
         for name, known in self._known.items():
@@ -91,7 +97,6 @@ class _Opening:
         inside.route(self._namespace, self._endpoints.values())
         resolver = surroundings.has_resolver(parts, self._endpoints)
         rendered = surroundings.resolv_conf(parts, container, self._endpoints, resolver)
-        etc = parts.etc(container.id)
         ipv6 = inside.has_ipv6(self._namespace)
         hosts = surroundings.hosts(parts, container, self._endpoints, linked, ipv6)
         container.sandbox.resolv_conf = etc.write(hosts, rendered.text, container.config.hostname)
@@ -102,9 +107,7 @@ class _Opening:
         container.sandbox.ports = dict(bound)
         for known in self._known.values():
             parts.announce("connect", known, container)
-        return Opened(
-            container.sandbox.key, etc.hosts, etc.resolv_conf, etc.hostname, container.config.hostname, environment
-        )
+        return opened
 
     def _links(self) -> tuple[list[Line], tuple[str, ...]]:
         """Lines and variables of `--link` on the default bridge; looked at first, as it may refuse the start."""

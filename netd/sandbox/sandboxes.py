@@ -20,7 +20,7 @@ from netd.sandbox.allocation import Allocator
 from netd.sandbox.attaching import Attacher
 from netd.sandbox.catalog import Catalog, Known
 from netd.sandbox.chain import Chains, log_to_stderr
-from netd.sandbox.opened import Announcer, Opened, Publisher
+from netd.sandbox.opened import Announcer, Opened, Publisher, Ready, not_told
 from netd.sandbox.parts import Parts
 from netd.sandbox.resolver import Resolver
 from netd.sandbox.settings import Settings, from_environment
@@ -90,21 +90,28 @@ class Sandboxes:
 
     # start and end
 
-    def open(self, container: Container) -> Opened:
+    def open(self, container: Container, ready: Ready = not_told) -> Opened:
         """At start: namespace, networks, routes, sysctls, files, names, links, ports; fills `container.networks` and
-        `container.sandbox`.  Failure or NetworkError, with everything undone."""
+        `container.sandbox`; tells `ready` early.  Failure or NetworkError, with everything undone."""
         mode = modes.parse(container.host_config.network_mode)
-        if mode.kind == modes.CONTAINER:
-            return self._join(container)
-        if mode.kind == modes.HOST:
-            container.sandbox = SandboxState(id=os.urandom(32).hex())
-            return open_shared(self._parts, container)
+        if mode.kind in (modes.CONTAINER, modes.HOST):
+            opened = self._join(container) if mode.kind == modes.CONTAINER else self._share(container)
+            try:
+                ready(opened)
+            except BaseException:
+                self.close(container)
+                raise
+            return opened
         with self._lock(container.id):
             kept = bool(self._users_of(container.id))
-            opened = opening.open_own(self._parts, container, kept)
+            opened = opening.open_own(self._parts, container, kept, ready)
             self._enter(container.id, container.id)
         closing.attempt(self._parts, f"links to {container.name}", lambda: live.relink(self._parts, container))
         return opened
+
+    def _share(self, container: Container) -> Opened:
+        container.sandbox = SandboxState(id=os.urandom(32).hex())
+        return open_shared(self._parts, container)
 
     def _join(self, container: Container) -> Opened:
         donor = joined.donor_of(self._parts, container)

@@ -86,8 +86,9 @@ def recovered(house: House) -> list[str]:
     stays = containers.get("stays")
     if stays.state.status != "running" or not Path(f"/proc/{stays.state.pid}/exe").exists():
         problems.append(f"the other container is {stays.state}")
-    problems += [found for found in house.left() if stays.id not in found and not is_of(stays.state.pid, found)]
+    # files of a removed container are deleted behind the answer
     containers.close()
+    problems += [found for found in house.left() if stays.id not in found and not is_of(stays.state.pid, found)]
     return problems
 
 

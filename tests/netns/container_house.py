@@ -28,7 +28,7 @@ from netd.runtime.images.store import Images
 from netd.runtime.model import Container, CreateRequest, HostConfig
 from netd.runtime.places import RuntimePlaces
 from netd.runtime.streams import Stream
-from netd.sandbox.opened import Opened
+from netd.sandbox.opened import Opened, Ready
 
 CGROUPS = "/sys/fs/cgroup"
 IMAGE = Made(
@@ -66,12 +66,14 @@ class NoNetwork:
         container.config.hostname = container.config.hostname or container.short_id
         return []
 
-    def open(self, container: Container) -> Opened:
+    def open(self, container: Container, ready: Ready) -> Opened:
         self.calls.append("open")
         if self.failure is not None:
             raise self.failure
+        opened = Opened(netns="", hosts="", resolv_conf="", hostname_file="", hostname=container.config.hostname)
+        ready(opened)
         self.opened.append(container.id)
-        return Opened(netns="", hosts="", resolv_conf="", hostname_file="", hostname=container.config.hostname)
+        return opened
 
     def close(self, container: Container) -> None:
         self.calls.append("close")

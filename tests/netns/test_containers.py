@@ -14,6 +14,7 @@ from container_client import PATIENCE, await_event, await_output, receive, recei
 from container_house import House, processes_of
 
 from netd.failure import Conflict, Failure, InvalidParameter, NotFound
+from netd.runtime import conmon
 from netd.runtime.control_groups import group_of, members
 from netd.runtime.model import NEVER, ExecOptions, RestartPolicy
 from netd.runtime.start_failure import StartFailed
@@ -651,7 +652,9 @@ def test_control_groups_that_runc_forgot_go_with_what_is_in_them(house: House) -
     made = house.run("sleep", "1000")
     group = group_of(made.state.pid)
     house.containers.close()
-    os.kill(int(Path(house.places.run, "containers", made.id, "conmon.pid").read_text()), 9)
+    bundle = f"{house.places.run}/containers/{made.id}"
+    conmon.abandon(bundle)
+    assert conmon.open_process(bundle) == -1
     os.unlink(f"{house.places.run}/runc/{made.id}/state.json")
     assert members(group) == {made.state.pid}
     again = house.new_daemon()
