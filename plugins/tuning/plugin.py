@@ -7,6 +7,7 @@ import os
 from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, Link, format_mac, parse_mac
 from pycni.plan import ops
 from pycni.skeleton import Context, Plugin
+from pycni.spec import verbatim
 from pycni.spec.errors import CniError
 from pycni.spec.result import Result
 from pycni_plugins.tuning import backup
@@ -76,7 +77,7 @@ def add(context: Context) -> Result | str:
         tuning = ready[0]
     if tuning.sysctls:
         _honour_allowlist(context, tuning)
-    unchanged = None if tuning.mac else context.config.prev_result_text()
+    unchanged = None if tuning.mac else verbatim.render(context.config.raw_previous, context.config.version)
     previous = _previous(context) if unchanged is None else Result()
     if ready is None:
         memo.clear()  # other interfaces' names would add up

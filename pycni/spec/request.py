@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pycni.record import Record
-from pycni.spec import jsontext, result, verbatim
+from pycni.spec import jsontext, result
 from pycni.spec.errors import CniError, DecodingFailure, InvalidEnvironment, InvalidNetworkConfig
 from pycni.spec.result import Dns, Result
 from pycni.spec.section import Section
@@ -133,11 +133,12 @@ class Config:
     `version` is the cniVersion as written ("" when missing); `ipam` is None when absent; `runtime` is runtimeConfig,
     `args` is args.cni, both empty sections when absent."""
 
-    __slots__ = ("_previous", "args", "ipam", "memo", "name", "runtime", "section", "text_memo", "type", "version")
+    __slots__ = ("args", "ipam", "memo", "name", "raw_previous", "runtime", "section", "text_memo", "type", "version")
 
     def __init__(self, section: Section) -> None:
         self.section = section
-        self._previous: Any = None
+        self.raw_previous: Any = None
+        """prevResult as decoded, of a call whose section is without it."""
         self.memo: dict[object, Any] = {}
         """What plugins make of the configuration alone, for those who remember configurations to keep with it."""
         self.text_memo: dict[object, Any] = {}
@@ -152,7 +153,7 @@ class Config:
     def for_call(self, previous: Any, text_memo: dict[object, Any]) -> Config:
         """The same configuration with this prevResult, which was taken out of the object the section is of."""
         copy = object.__new__(Config)
-        copy.section, copy._previous, copy.memo, copy.text_memo = self.section, previous, self.memo, text_memo
+        copy.section, copy.raw_previous, copy.memo, copy.text_memo = self.section, previous, self.memo, text_memo
         copy.version, copy.name, copy.type = self.version, self.name, self.type
         copy.ipam, copy.runtime, copy.args = self.ipam, self.runtime, self.args
         return copy
@@ -173,7 +174,7 @@ class Config:
 
     def prev_result(self) -> Result | None:
         """The previous plugin's result, None when absent; CniError when it cannot be read as this cniVersion."""
-        holder = self.section if self._previous is None else Section({"prevResult": self._previous})
+        holder = self.section if self.raw_previous is None else Section({"prevResult": self.raw_previous})
         section = holder.section("prevResult")
         if section is None:
             return None
@@ -181,10 +182,6 @@ class Config:
             return result.parse(section, self.version)
         except CniError as error:
             raise CniError(f"could not parse prevResult: {error.msg}") from None
-
-    def prev_result_text(self) -> str | None:
-        """What a plugin prints that passes the previous result on as it is; None when only `prev_result` can tell."""
-        return None if self._previous is None else verbatim.render(self._previous, self.version)
 
     @property
     def says_what_is_valid(self) -> bool:
