@@ -71,6 +71,10 @@ class Runtime:
     def __call__(self, *arguments: str) -> str:
         return pynet(self.host, *arguments)
 
+    def load_image(self) -> None:
+        """Load the test image."""
+        self("image", "load", "--quiet", "--input", str(image_archive(self.host)))
+
     def fails(self, *arguments: str, status: int = 1) -> str:
         """The message of a command that must fail, with this exit status, without `pynet: `."""
         try:
@@ -183,7 +187,7 @@ def bundled_runtime(host: Host) -> Iterator[Runtime]:
     pynet(host, "install", "--dest", "/opt/cni/bin")
     runtime = Runtime(host)
     run_pynetd(runtime)
-    runtime("image", "load", "--quiet", "--input", str(image_archive(host)))
+    runtime.load_image()
     try:
         yield runtime
     finally:
