@@ -89,7 +89,7 @@ class Creation:
         self._launch = launch
         with ExitStack() as stack:
             self._told, tell = _pipe(stack)
-            _spawn(places, launch, [], {"_OCI_SYNCPIPE": tell})
+            self._first = _spawn(places, launch, [], {"_OCI_SYNCPIPE": tell})
             stack.pop_all()
 
     def pid(self) -> int:
@@ -97,7 +97,9 @@ class Creation:
         return _pid(self._told, self._launch)
 
     def close(self) -> None:
+        """Returns when conmon has forked: its pid is in the bundle."""
         self._told.close()
+        self._first.wait()
 
 
 def execute(
@@ -113,7 +115,7 @@ def execute(
         go.write(b"1")
         _spawn(
             places, launch, words, {"_OCI_SYNCPIPE": tell, "_OCI_STARTPIPE": awaited, "_OCI_ATTACHPIPE": attach_tell}
-        )
+        ).wait()
         if attached is not None:
             _answer(attach_told, launch)
             attached(connect(launch.bundle))
@@ -126,14 +128,15 @@ def _pipe(stack: ExitStack) -> tuple[FileIO, FileIO]:
     return stack.enter_context(FileIO(reader, "r")), stack.enter_context(FileIO(writer, "w"))
 
 
-def _spawn(places: RuntimePlaces, launch: Launch, more: list[str], pipes: dict[str, FileIO]) -> None:
-    """Returns when it has forked and its pid is in the bundle.  Afterwards the ends of `pipes` are conmon's alone."""
+def _spawn(places: RuntimePlaces, launch: Launch, more: list[str], pipes: dict[str, FileIO]) -> subprocess.Popen[bytes]:
+    """Its first process, which ends when it has forked and its pid is in the bundle.  The ends of `pipes` are conmon's
+    alone."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": places.run}
     environment.update((name, str(end.fileno())) for name, end in pipes.items())
     with open(f"{launch.bundle}/lock", "wb") as lock, open(f"{launch.bundle}/conmon.log", "wb") as said:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            started = subprocess.Popen(
+            return subprocess.Popen(
                 command(places, launch) + more,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
@@ -147,7 +150,6 @@ def _spawn(places: RuntimePlaces, launch: Launch, more: list[str], pipes: dict[s
         finally:
             for end in pipes.values():
                 end.close()
-    started.wait()
 
 
 def _pid(told: FileIO, launch: Launch) -> int:
@@ -244,6 +246,16 @@ def is_alive(bundle: str) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def await_end(bundle: str) -> bool:
+    """Returns when nothing that was started for `bundle` is alive, or does not end; whether anything was."""
+    if not is_alive(bundle):
+        return False
+    deadline = time.monotonic() + _APPEAR_TIMEOUT
+    while is_alive(bundle) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return True
 
 
 def abandon(bundle: str) -> None:

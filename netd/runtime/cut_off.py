@@ -11,6 +11,13 @@ from netd.runtime.runc import Runc
 def take_away(runc: Runc, container_id: str, bundle: str) -> None:
     """Kills conmon and what it started; removes runc's state and control groups.  Failure, OSError."""
     conmon.abandon(bundle)
+    _remove(runc, container_id, bundle)
+    # what was killed ends a moment later, and may have made something until then
+    if conmon.await_end(bundle):
+        _remove(runc, container_id, bundle)
+
+
+def _remove(runc: Runc, container_id: str, bundle: str) -> None:
     runc.delete(container_id)
     path = control_group(bundle)
     if path:

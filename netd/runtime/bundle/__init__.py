@@ -28,7 +28,7 @@ __all__ = [
 def mount_rootfs(places: RuntimePlaces, container: Container, image: Image) -> str:
     """The container's root file system, mounted; makes and fills its volumes too.  Again is harmless.  Failure."""
     try:
-        merged = rootfs.mount(places, container.id, image.id)
+        merged = rootfs.mount(places, container.id, image.id, lasting=not container.host_config.auto_remove)
         ensure_sources(places, container.id, points(container.id, container.config, container.host_config), merged)
     except BaseException as error:
         rootfs.unmount(places, container.id)
