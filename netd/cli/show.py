@@ -11,6 +11,7 @@ from netd.networks import directory, manage
 from netd.networks.conflist import Network
 from netd.networks.directory import Inventory
 from netd.networks.errors import NetworkError, NotFound
+from netd.networks.usage import named
 
 
 def ls(context: Context, arguments: Arguments) -> int:
@@ -47,7 +48,10 @@ def inspect(context: Context, arguments: Arguments) -> int:
         except NetworkError as error:
             context.complain(error.msg)
             failed = 1
-    items = [view.details(network, manage.attached(network, context.places)) for network in found]
+    places = context.places
+    items = [
+        view.details(network, named(network, manage.attached(network, places), places.run_dir)) for network in found
+    ]
     if arguments.format:
         context.out.write(output.formatted(arguments.format, items, {}))
     else:

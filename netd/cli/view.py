@@ -106,7 +106,7 @@ def _container(item: Attachment) -> dict[str, str]:
         return next((str(prefix) for prefix in item.addresses if prefix.family == family), "")
 
     return {
-        "Name": item.container_id,
+        "Name": item.name or item.container_id,
         "Interface": item.ifname,
         "MacAddress": item.mac,
         "IPv4Address": first(4),

@@ -15,7 +15,7 @@ from netd.networks.errors import InUse, NameTaken, NotFound, NotOurs, RemovalFai
 from netd.networks.places import Places
 from netd.networks.plan import HostFacts, plan
 from netd.networks.request import Request
-from netd.networks.usage import LEASES, Attachment, attachments, cached_files, lease_dir
+from netd.networks.usage import LEASES, Attachment, attachments, cached_files, lease_dir, named
 from pycni.spec.errors import CniError
 
 
@@ -88,11 +88,16 @@ def _refuse(network: Network, places: Places, force: bool) -> None:
     if network.owner != PYNET:
         maker = "by hand" if network.owner == OTHER else f"by {network.owner}"
         raise NotOurs(f"network {network.name} was made {maker} ({network.file}): remove it there, or use --force")
-    users = sorted({item.container_id for item in attached(network, places) if not item.is_gone})
+    present = named(network, (item for item in attached(network, places) if not item.is_gone), places.run_dir)
+    users = sorted({item.name or _short(item.container_id) for item in present})
     if users:
-        shown = ", ".join(item if len(item) <= 24 else f"{item[:24]}…" for item in users[:3])
+        shown = ", ".join(users[:3])
         more = f" and {len(users) - 3} more" if len(users) > 3 else ""
         raise InUse(f"network {network.name} is in use by {shown}{more}: remove the containers, or use --force")
+
+
+def _short(container_id: str) -> str:
+    return container_id if len(container_id) <= 24 else f"{container_id[:24]}…"
 
 
 def _tear_down(network: Network, places: Places, host: Host) -> None:

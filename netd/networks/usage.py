@@ -16,7 +16,8 @@ CACHE = "/var/lib/cni"
 
 
 class Attachment(Record):
-    """One interface of one container.  `netns` is known from the cached result only; empty otherwise."""
+    """One interface of one container.  `netns` is known from the cached result only; empty otherwise.  `name` is the
+    container's own, where it is asked for (`named`) and known."""
 
     container_id: str
     ifname: str
@@ -24,6 +25,7 @@ class Attachment(Record):
     mac: str = ""
     netns: str = ""
     cache_file: str = ""
+    name: str = ""
 
     @property
     def is_gone(self) -> bool:
@@ -46,6 +48,18 @@ def attachments(network: Network, cache: str = CACHE, leases: str = LEASES) -> t
             known = known.replace(addresses=(*known.addresses, _with_length(address, network)))
         found[container_id, ifname] = known
     return tuple(found[key] for key in sorted(found))
+
+
+def named(network: Network, found: Iterable[Attachment], run_dir: str) -> tuple[Attachment, ...]:
+    """The same with the names their containers have for the name server: the first is the container's own."""
+    from pycni.names import Attachments  # costs `pynet ls` nothing
+
+    known = {
+        (record.owner.container_id, record.owner.ifname): record.names[0]
+        for _key, record in Attachments(run_dir).of_network(network.name)
+        if record.names
+    }
+    return tuple(each.replace(name=known.get((each.container_id, each.ifname), "")) for each in found)
 
 
 def cached_files(network: str, cache: str = CACHE) -> tuple[str, ...]:

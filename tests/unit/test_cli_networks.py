@@ -15,6 +15,8 @@ from netd.cli import status
 from netd.cli.main import main
 from netd.engine.client import NoEngine
 from netd.networks.names import network_id
+from pycni.firewall.facts import Owner
+from pycni.names import Attachment, Attachments
 
 
 class Shell:
@@ -105,6 +107,16 @@ def test_inspect_has_dockers_shape(pynet: Shell) -> None:
     }
     assert (item["Labels"], item["Options"], item["MTU"]) == ({"a": "b"}, {"mtu": "1400"}, 1400)
     assert pynet.ok("inspect -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}' web") == "10.9.0.1\n"
+
+
+def test_containers_go_by_their_own_names_where_the_name_server_has_them(pynet: Shell) -> None:
+    pynet.ok("create web --subnet 10.9.0.0/16")
+    pynet.lease("web", "10.9.0.2")
+    records = Attachments(str(pynet.root / "run"))
+    records.put(Attachment(Owner("web", "c1", "eth0"), "n1", names=("shop", "www")))
+    records.put(Attachment(Owner("db", "c2", "eth0"), "n2", names=("other",)))
+    assert pynet.ok("inspect -f '{{range .Containers}}{{.Name}}{{end}}' web") == "shop\n"
+    assert pynet.run("rm web")[2] == "pynet: network web is in use by shop: remove the containers, or use --force\n"
 
 
 def test_inspect_shows_what_exists_and_names_what_does_not(pynet: Shell) -> None:
