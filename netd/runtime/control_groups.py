@@ -17,7 +17,8 @@ _TIMEOUT = 10.0
 
 class GracePeriod:
     """The kernel moves a process to another group only after an RCU grace period, 10 to 16 ms on an idle machine;
-    moves that follow within about as long wait for nothing (rcu_sync in its source).  `runc create` moves one."""
+    moves that follow within about as long wait for nothing (rcu_sync in its source).  `runc create` and
+    `runc exec` move one."""
 
     def __init__(self) -> None:
         self._under_way = threading.Lock()

@@ -65,6 +65,8 @@ class Execs:
         with self._lock:
             self._states[state.id] = state
         self._parts.tell(entry.container, f"exec_create: {' '.join(options.cmd)}", execID=state.id)
+        # its start follows at once, and waits for that
+        self._parts.monitor.submit(self._parts.runc.grace_period.pass_early)
         return state.id
 
     def start(self, exec_id: str, attached: bool, size: tuple[int, int] | None) -> Stream | None:

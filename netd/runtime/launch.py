@@ -11,7 +11,6 @@ from contextlib import ExitStack
 
 from netd.failure import Failure
 from netd.runtime import conmon, moments
-from netd.runtime.control_groups import GracePeriod
 from netd.runtime.cut_off import take_away
 from netd.runtime.entry import Entry, Run
 from netd.runtime.model import Container, State
@@ -35,7 +34,6 @@ class Launcher:
     def __init__(self, parts: Parts, ended: Callable[[Entry, Run], None]) -> None:
         self._parts = parts
         self._ended = ended
-        self._grace_period = GracePeriod()
 
     def launch(self, entry: Entry) -> None:
         """The process runs.  On failure the state says why, with docker's exit code, and the error is raised."""
@@ -51,7 +49,7 @@ class Launcher:
 
     def _launch(self, entry: Entry) -> None:
         parts, container = self._parts, entry.container
-        parts.monitor.submit(self._grace_period.pass_early)
+        parts.monitor.submit(parts.runc.grace_period.pass_early)
         with ExitStack() as undo:
             bundle = parts.store.begin(container.id)
             undo.callback(parts.store.end, container.id)

@@ -23,6 +23,8 @@ class Runc:
     def __init__(self, places: RuntimePlaces) -> None:
         self._places = places
         self._root = runc_root(places)
+        self.grace_period = control_groups.GracePeriod()
+        """To be passed early, in another thread, by who will soon have conmon start runc."""
 
     def release(self, container_id: str, process: int) -> None:
         """Lets a created container's process (`process` is a pidfd of it) execute its program; the second time without
