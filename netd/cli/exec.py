@@ -53,7 +53,8 @@ def execute(context: Context, arguments: Arguments) -> int:
 
 
 def _attached(context: Context, arguments: Arguments, made: str, keys: bytes, with_input: bool) -> int:
-    from netd.cli.session import Interrupted, Process, Session
+    from netd.cli.session import Process, Session
+    from netd.cli.signals import Interrupted
 
     daemon = context.daemon
     stdin = context.input.fileno() if with_input else -1

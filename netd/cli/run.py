@@ -7,6 +7,7 @@ import os
 from netd.cli import detach_keys
 from netd.cli.client import ApiError, container, query
 from netd.cli.run_request import STREAMS, create_body
+from netd.cli.signals import Deferred, Interrupted
 from netd.failure import InvalidParameter
 
 TYPE_CHECKING = False
@@ -26,12 +27,14 @@ _DAEMON_ERROR, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 def create(context: Context, arguments: Arguments) -> int:
     """Prints the container's id."""
     body = create_body(arguments, context.environ, ())
-    context.out.write(_make(context, arguments, body) + "\n")
+    with Deferred() as deferred:
+        context.out.write(_make(context, arguments, body, deferred) + "\n")
     return 0
 
 
 def run(context: Context, arguments: Arguments) -> int:
-    """Docker's exit statuses: the container's own, 125 when the daemon failed, 126 and 127 for what cannot be run."""
+    """Docker's exit statuses: the container's own, 125 when the daemon failed, 126 and 127 for what cannot be run.
+    What ends the command before the container starts ends the container of --rm as well."""
     keys = detach_keys.parse(arguments.detach_keys)
     streams = _streams(arguments)
     if arguments.tty and "stdin" in streams and not os.isatty(context.input.fileno()):
@@ -39,16 +42,42 @@ def run(context: Context, arguments: Arguments) -> int:
     body = create_body(arguments, context.environ, streams)
     if arguments.tty:
         _console(context, body)
-    made = _make(context, arguments, body)
     try:
-        if not arguments.detach:
-            return _foreground(context, arguments, made, streams, keys)
-        context.daemon.post(container(made, "/start"))
+        return _run(context, arguments, body, streams, keys)
+    except Interrupted as error:
+        return 128 + error.number
+
+
+def _run(context: Context, arguments: Arguments, body: dict[str, object], streams: tuple[str, ...], keys: bytes) -> int:
+    session: Session | None = None
+    with Deferred() as deferred:
+        made = _make(context, arguments, body, deferred)
+        try:
+            if not arguments.detach and not deferred.came:
+                session = _attached(context, arguments, made, streams, keys)
+            if deferred.came:
+                _give_up(context, arguments, made)
+                raise Interrupted(deferred.came)
+            if session is None:
+                context.daemon.post(container(made, "/start"))
+        except ApiError as error:
+            context.complain(str(error))
+            return status_of(str(error))
+    if session is None:
+        context.out.write(made + "\n")
+        return 0
+    try:
+        return finish(context, session, lambda: _begin(context, made, arguments.rm))
     except ApiError as error:
         context.complain(str(error))
         return status_of(str(error))
-    context.out.write(made + "\n")
-    return 0
+
+
+def _give_up(context: Context, arguments: Arguments, made: str) -> None:
+    if arguments.rm:
+        context.daemon.call("DELETE", container(made, "?force=1"))
+    else:
+        context.complain(f"container {made[:12]} was made, and not started")
 
 
 def _streams(arguments: Arguments) -> tuple[str, ...]:
@@ -74,22 +103,22 @@ def _console(context: Context, body: dict[str, object]) -> None:
         config["ConsoleSize"] = list(found)
 
 
-def _make(context: Context, arguments: Arguments, body: dict[str, object]) -> str:
-    """Creates the container, pulling its image where that is wanted; its id."""
+def _make(context: Context, arguments: Arguments, body: dict[str, object], deferred: Deferred) -> str:
+    """Creates the container, pulling its image where that is wanted; its id.  Signals are held from then on."""
     if arguments.cidfile and os.path.exists(arguments.cidfile):
         raise InvalidParameter(f"--cidfile {arguments.cidfile}: the file exists; is that container still in use?")
     path = query("/containers/create", name=arguments.name)
     if arguments.pull == "always":
         _pull(context, arguments)
     try:
-        answer = context.daemon.post(path, body)
+        answer = _ask(context, path, body, deferred)
     except ApiError as error:
         if error.status != 404 or not str(error).startswith("No such image") or arguments.pull != "missing":
             raise
         if not arguments.quiet:
             context.err.write(f"image {arguments.image} is not here yet: pulling it\n")
         _pull(context, arguments)
-        answer = context.daemon.post(path, body)
+        answer = _ask(context, path, body, deferred)
     for warning in answer.get("Warnings") or ():
         context.err.write(f"pynet: warning: {warning}\n")
     context.err.flush()
@@ -100,13 +129,27 @@ def _make(context: Context, arguments: Arguments, body: dict[str, object]) -> st
     return made
 
 
+def _ask(context: Context, path: str, body: dict[str, object], deferred: Deferred) -> dict[str, list[str]]:
+    """Held while it lasts: a request that is broken off is done all the same."""
+    deferred.hold()
+    try:
+        answer = context.daemon.post(path, body)
+    except BaseException:
+        deferred.release()
+        if deferred.came:
+            raise Interrupted(deferred.came) from None
+        raise
+    assert isinstance(answer, dict)
+    return answer
+
+
 def _pull(context: Context, arguments: Arguments) -> None:
     from netd.cli.image_get import fetch
 
     fetch(context, arguments.image, None if arguments.quiet else context.err)
 
 
-def _foreground(context: Context, arguments: Arguments, made: str, streams: tuple[str, ...], keys: bytes) -> int:
+def _attached(context: Context, arguments: Arguments, made: str, streams: tuple[str, ...], keys: bytes) -> Session:
     from netd.cli.session import Process, Session
 
     daemon = context.daemon
@@ -114,21 +157,18 @@ def _foreground(context: Context, arguments: Arguments, made: str, streams: tupl
     process = Process(daemon, container(made), tty=arguments.tty, stdin=stdin, keys=keys, proxy=arguments.sig_proxy)
     chosen = {name: name in streams for name in STREAMS}
     where = query(container(made, "/attach"), stream=True, detachKeys=arguments.detach_keys, **chosen)
-    session = Session(context, process, daemon.hijack(where) if streams else None)
+    return Session(context, process, daemon.hijack(where) if streams else None)
 
-    def begin() -> tuple[Connection, Response]:
-        condition = "removed" if arguments.rm else "next-exit"
-        waiting = daemon.waiting(container(made, f"/wait?condition={condition}"))
-        daemon.post(container(made, "/start"))
-        return waiting
 
-    return finish(context, session, begin)
+def _begin(context: Context, made: str, removed: bool) -> tuple[Connection, Response]:
+    condition = "removed" if removed else "next-exit"
+    waiting = context.daemon.waiting(container(made, f"/wait?condition={condition}"))
+    context.daemon.post(container(made, "/start"))
+    return waiting
 
 
 def finish(context: Context, session: Session, begin: Begin) -> int:
     """Runs a session to its end; the exit status."""
-    from netd.cli.session import Interrupted
-
     context.out.flush()
     try:
         session.run(begin)

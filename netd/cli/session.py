@@ -11,7 +11,7 @@ import select
 
 from netd.cli.detach_keys import Watch
 from netd.cli.frames import STDERR, Frames, Plain
-from netd.cli.signals import ENDING, PASSED_ON, WINCH, Signals
+from netd.cli.signals import ENDING, PASSED_ON, WINCH, Interrupted, Signals
 from netd.cli.terminal import RawTerminal, size
 from netd.failure import Failure
 
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 _PIECE = 65536
 _IN = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
-
-
-class Interrupted(Exception):
-    """A signal ends the command, not the container."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Process:

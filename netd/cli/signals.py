@@ -79,5 +79,49 @@ class Signals:
         os.close(self._write)
 
 
+class Interrupted(Exception):
+    """A signal ends the command, not the container."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Deferred:
+    """Puts off what would end us from `hold` to the end of `with`, for what must not be left half made: `came` is the
+    signal that ends us afterwards, 0 without one.  Who insists gets KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._former: dict[int, Handler] = {}
+
+    def hold(self) -> None:
+        """Signals that are ignored stay so."""
+        for number in ENDING:
+            former = _signal.getsignal(number)
+            if number not in self._former and former != _signal.SIG_IGN:
+                self._former[number] = former
+                _signal.signal(number, self._note)
+
+    def release(self) -> None:
+        """The former handlers again."""
+        while self._former:
+            number, handler = self._former.popitem()
+            _signal.signal(number, _signal.SIG_DFL if handler is None else handler)
+
+    def __enter__(self) -> Deferred:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = number
+
+
 def _ignore(_number: int, _frame: FrameType | None) -> None:
     """The byte in the pipe says it."""

@@ -413,3 +413,42 @@ def test_start_and_attach(said: Script, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (6, b"abcend\n")
     assert said.asked[1:] == [f"POST {AT}/{each}" for each in ("attach", "wait", "start")]
     assert piped(tmp_path, "start", "-a", "web", "db").stderr == b"pynet: --attach: one container at a time\n"
+
+
+def interrupted_at_create(
+    said: Script, folder: Path, *words: str, number: int = signal.SIGINT
+) -> tuple[int, bytes, bytes]:
+    """What `run` ends with when a signal comes while the daemon makes the container."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def create(request: Request) -> None:
+        asked.set()
+        assert go_on.wait(LIMIT)
+        request.answer({"Id": ID, "Warnings": []})
+
+    said.on("POST /containers/create", create)
+    process = started(folder, "run", *words, "busybox")
+    assert asked.wait(LIMIT)
+    process.send_signal(number)
+    go_on.set()
+    out, err = process.communicate(timeout=LIMIT)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("words", [("--rm",), ("--rm", "-d")])
+def test_a_signal_before_the_start_leaves_no_container(
+    said: Script, tmp_path: Path, number: int, words: tuple[str, ...]
+) -> None:
+    Container(said)
+    said.on(f"DELETE {AT}", lambda request: request.answer())
+    assert interrupted_at_create(said, tmp_path, *words, number=number) == (128 + number, b"", b"")
+    assert f"POST {AT}/start" not in said.asked and said.asked[-1] == f"DELETE {AT}"
+    assert said.query(f"DELETE {AT}") == {"force": "1"}
+
+
+def test_a_container_that_stays_is_named(said: Script, tmp_path: Path) -> None:
+    Container(said)
+    status, out, err = interrupted_at_create(said, tmp_path)
+    assert (status, out, err) == (130, b"", b"pynet: container c0ffee000000 was made, and not started\n")
+    assert f"POST {AT}/start" not in said.asked
