@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from netd.api.container_view import port_list
 from netd.api.filters import Filters
 from netd.api.query import rfc3339
 from netd.failure import InvalidParameter, NotFound
@@ -79,9 +80,14 @@ def _matches(container: Container, filters: Filters, lookups: Lookups) -> bool:
         and filters.exact("health", "none")
         and filters.exact("network", *networks)
         and ("volume" not in filters or filters.exact("volume", *lookups.volumes(container)))
-        and ("expose" not in filters or _has_port(filters.get("expose"), container.config.exposed_ports or {}))
-        and ("publish" not in filters or _has_port(filters.get("publish"), container.host_config.port_bindings or {}))
+        and ("expose" not in filters or _has_port(filters.get("expose"), _numbers(container, "PrivatePort")))
+        and ("publish" not in filters or _has_port(filters.get("publish"), _numbers(container, "PublicPort")))
     )
+
+
+def _numbers(container: Container, key: str) -> list[str]:
+    """Of the ports that the list shows: docker's filters see no others, so none of a container that does not run."""
+    return [f"{each[key]}/{each['Type']}" for each in port_list(container) if key in each]
 
 
 def _created(container: Container) -> int:

@@ -126,6 +126,7 @@ def test_a_mistake_names_the_command_and_its_help() -> None:
     assert (status, out) == (USAGE_ERROR, "")
     assert err == "pynet: completion: SHELL 'fish': one of bash, zsh (see pynet completion --help)\n"
     assert typed("run", "--nope") == (125, "", "pynet: run: unknown flag --nope (see pynet run --help)\n")
+    assert typed("--frob", "x")[::2] == (2, "pynet: unknown flag --frob (see pynet --help)\n")
     assert typed("frob")[2] == "pynet: 'frob' is no command (see pynet --help)\n"
     assert "container: 'frob' is no command of it; there are create, run" in typed("container", "frob")[2]
     assert typed("--run-dir")[2] == "pynet: --run-dir: a value is missing (see pynet --help)\n"
