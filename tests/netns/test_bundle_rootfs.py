@@ -47,6 +47,18 @@ def test_again_is_harmless_and_what_was_written_stays(house: House) -> None:
     assert Path(bundle.mount_rootfs(house.places, container, house.image), "new").read_text() == "mine"
 
 
+def test_what_is_removed_at_its_end_is_not_synchronised(house: House) -> None:
+    container = house.container("true")
+    container.host_config.auto_remove = True
+    rootfs = bundle.mount_rootfs(house.places, container, house.image)
+    mine = next(line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {rootfs} " in line)
+    assert "volatile" in mine.split()[-1].split(",")
+    Path(rootfs, "new").write_text("mine")
+    bundle.unmount_rootfs(house.places, container.id)
+    # a restart by the user
+    assert Path(bundle.mount_rootfs(house.places, container, house.image), "new").read_text() == "mine"
+
+
 def test_the_root_directory_is_the_image_s(house: House) -> None:
     os.chown(house.images.rootfs(house.image), 33, 44)
     os.chmod(house.images.rootfs(house.image), 0o711)

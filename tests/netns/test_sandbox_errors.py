@@ -13,6 +13,7 @@ from sandbox_town import NOTHING, Town, static
 from netd.failure import Failure, Forbidden, InvalidParameter
 from netd.networks.errors import NetworkError, NotFound
 from netd.runtime.model import Endpoint
+from netd.sandbox.opened import Opened
 from pycni.spec.errors import CniError
 
 
@@ -164,6 +165,27 @@ def test_addresses_are_the_lowest_free_ones(town: Town) -> None:
     assert [box.address("mynet") for box in (first, second, third)] == ["10.1.0.128", "10.1.0.129", "10.1.0.130"]
     second.stop()
     assert town.started("d", "mynet").address("mynet") == "10.1.0.129"
+
+
+@pytest.mark.parametrize("mode", ["mynet", "host", "none", "container:donor"])
+def test_a_process_that_cannot_be_made_leaves_no_sandbox(town: Town, mode: str) -> None:
+    town.started("donor")
+    before = town.left()
+    told = []
+
+    def ready(opened: Opened) -> None:
+        told.append(opened)
+        assert opened.netns == "" or Path(opened.netns).exists()
+        assert all(Path(each).is_file() for each in (opened.hosts, opened.resolv_conf, opened.hostname_file))
+        raise Failure("no process")
+
+    box = town.create("bad", mode)
+    with pytest.raises(Failure, match=r"^no process$"):
+        town.sandboxes.open(box.container, ready)
+    assert len(told) == 1
+    town.settle()
+    assert town.left() == before
+    assert (box.container.sandbox.id, box.container.sandbox.key) == ("", "")
 
 
 def test_containers_that_start_at_once_get_different_addresses(town: Town) -> None:
