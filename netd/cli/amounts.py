@@ -1,9 +1,12 @@
-"""Amounts as docker's users write them; pure."""
+"""Amounts as docker's users write them."""
 
 from __future__ import annotations
 
+import os
+
 from netd.failure import InvalidParameter
 
+_PROCESSORS = {"x86_64": ("amd64", "x86_64", "x86-64"), "aarch64": ("arm64", "aarch64", "arm64/v8")}
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 
@@ -45,6 +48,16 @@ def ulimit(flag: str, text: str) -> dict[str, object]:
     if found[1] != -1 and (found[0] == -1 or found[0] > found[1]):
         raise InvalidParameter(f"{flag} {text!r}: the soft limit is above the hard one")
     return {"Name": name, "Soft": found[0], "Hard": found[1]}
+
+
+def check_platform(flag: str, text: str) -> None:
+    """InvalidParameter unless it is `linux` and this machine's processor, whose images we have."""
+    system, slash, processor = text.lower().partition("/")
+    if not slash:
+        system, processor = ("linux", system) if system != "linux" else (system, "")
+    here = _PROCESSORS.get(os.uname().machine, (os.uname().machine,))
+    if system != "linux" or (processor and processor not in here):
+        raise InvalidParameter(f"{flag} {text}: only images for linux/{here[0]}, this machine's own, can be run")
 
 
 def restart_policy(flag: str, text: str) -> dict[str, object]:

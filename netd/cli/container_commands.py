@@ -24,8 +24,8 @@ PS = Command(
         switch("-l", "--latest", help="only the one made last"),
         number("-n --last", "N", "only the N made last", default=0),
         switch("--no-trunc", help="whole ids and commands"),
-        many("--filter", "K=V", "name, id, status, label, network, ancestor, publish, expose, …"),
-        text("-f --format", "TEMPLATE", "'{{.ID}} {{.Names}}', 'table {{.Names}}\\t{{.Ports}}', json", default=None),
+        many("-f --filter", "K=V", "name, id, status, label, network, ancestor, publish, expose, …"),
+        text("--format", "TEMPLATE", "'{{.ID}} {{.Names}}', 'table {{.Names}}\\t{{.Ports}}', json", default=None),
     ),
 )
 LOGS = Command(

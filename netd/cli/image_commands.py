@@ -11,7 +11,7 @@ PULL = Command(
     "image pull",
     "get an image from a registry",
     "image_get:pull",
-    (_QUIET, text("--platform", "")),
+    (_QUIET, text("--platform", "PLATFORM", "accepted where it is this machine's own")),
     (Argument("image", "IMAGE"),),
 )
 LOAD = Command(
@@ -39,8 +39,8 @@ LS = Command(
         switch("-q", "--quiet", help="ids only"),
         switch("--no-trunc", help="whole ids"),
         switch("--digests", help="with digests"),
-        many("--filter", "K=V", "reference, dangling, label, …"),
-        text("-f --format", "TEMPLATE", "'{{.Repository}}:{{.Tag}}', json", default=None),
+        many("-f --filter", "K=V", "reference, dangling, label, …"),
+        text("--format", "TEMPLATE", "'{{.Repository}}:{{.Tag}}', json", default=None),
     ),
     (Argument("image", "NAME[:TAG]", "optional", completes="image"),),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netd.cli import progress
+from netd.cli.amounts import check_platform
 from netd.cli.client import query
 from netd.failure import Failure, InvalidParameter
 
@@ -20,7 +21,7 @@ _PIECE = 1 << 20
 def pull(context: Context, arguments: Arguments) -> int:
     """Prints the progress, or with --quiet the image's name."""
     if arguments.platform:
-        raise InvalidParameter("--platform is not supported: images are those of this machine's processor")
+        check_platform("--platform", arguments.platform)
     fetch(context, arguments.image, None if arguments.quiet else context.out)
     if arguments.quiet:
         context.out.write(f"{arguments.image}\n")

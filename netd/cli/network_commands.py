@@ -7,13 +7,13 @@ from netd.cli.view import FILTERS
 from netd.networks.options import KNOWN
 from netd.networks.request import FIREWALLS, ISOLATIONS
 
-FORMATS = (
-    switch("--json", help="one array of objects"),
-    text("-f --format", "TEMPLATE", "'{{.Name}} {{.Subnet}}', '{{json .}}', json", default=None),
-)
+_JSON = switch("--json", help="one array of objects")
+_TEMPLATE = ("TEMPLATE", "'{{.Name}} {{.Subnet}}', '{{json .}}', json")
+FORMATS = (_JSON, text("-f --format", *_TEMPLATE, default=None))
 _ONE_FORM = (("--json", "--format"),)
 _NETWORKS = (Argument("networks", "NETWORK", "some", completes="network"),)
-_FILTER = many("--filter", "K=V", f"keys: {', '.join(FILTERS)}")
+_KEYS = ("K=V", f"keys: {', '.join(FILTERS)}")
+_FILTER = many("--filter", *_KEYS)
 
 CREATE = Command(
     "create",
@@ -51,7 +51,13 @@ LS = Command(
     "ls",
     "list networks",
     "show:ls",
-    (switch("-q", "--quiet", help="ids only"), switch("--no-trunc", help="whole ids"), *FORMATS, _FILTER),
+    (
+        switch("-q", "--quiet", help="ids only"),
+        switch("--no-trunc", help="whole ids"),
+        _JSON,
+        text("--format", *_TEMPLATE, default=None),
+        many("-f --filter", *_KEYS),  # as docker's lists have it
+    ),
     exclusive=_ONE_FORM,
 )
 INSPECT = Command("inspect", "show networks as JSON", "show:inspect", FORMATS, _NETWORKS, exclusive=_ONE_FORM)

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     Body = dict[str, object]
 
+_UNMASKED = "systempaths=unconfined"
 STREAMS = ("stdin", "stdout", "stderr")
 
 
 def create_body(arguments: Arguments, environ: Mapping[str, str], streams: Sequence[str]) -> Body:
     """The request; `streams` are those that will be attached.  InvalidParameter names the flag at fault."""
     if arguments.platform:
-        raise InvalidParameter("--platform is not supported: images are those of this machine's processor")
+        amounts.check_platform("--platform", arguments.platform)
     mode, endpoints = networks(arguments)
     body: Body = {
         "Image": arguments.image,
@@ -63,7 +64,7 @@ def _host_config(arguments: Arguments, mode: str) -> Body:
         "CapAdd": list(arguments.cap_add),
         "CapDrop": list(arguments.cap_drop),
         "GroupAdd": list(arguments.group_add),
-        "SecurityOpt": [_security(text) for text in arguments.security_opt],
+        "SecurityOpt": [_security(text) for text in arguments.security_opt if text != _UNMASKED],
         "Ulimits": [amounts.ulimit("--ulimit", text) for text in arguments.ulimit],
         "Dns": [_address("--dns", text) for text in arguments.dns],
         "DnsOptions": list(arguments.dns_option),
@@ -91,7 +92,9 @@ def _host_config(arguments: Arguments, mode: str) -> Body:
         ("--shm-size", arguments.shm_size, "ShmSize", amounts.memory),
     )
     config.update({wire: read(flag, text) for flag, text, wire, read in sizes if text})
-    return _said(config)
+    # the daemon knows this option as two empty lists, which say something
+    unmasked: Body = {"MaskedPaths": [], "ReadonlyPaths": []} if _UNMASKED in arguments.security_opt else {}
+    return _said(config) | unmasked
 
 
 def _said(values: Body) -> Body:

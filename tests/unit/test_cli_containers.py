@@ -108,7 +108,7 @@ def test_ps_in_other_forms(said: Script, pynet: Shell) -> None:
     )
     assert pynet("ps", "--format", "{{.Labels}} {{.Networks}} {{.Mounts}}")[1] == "a=1,b=2 mynet,other data,/host\n"
     assert pynet("ps", "--format", "table {{.Names}}\\t{{.State}}")[1] == "NAMES   STATE\nweb     running\n"
-    assert json.loads(pynet("container", "ls", "-f", "json")[1])["ID"] == "c0ffee000000"
+    assert json.loads(pynet("container", "ls", "--format", "json")[1])["ID"] == "c0ffee000000"
     assert pynet("ps", "--format", "{{.Nope}}")[0] == 1
     assert pynet("ps", "--filter", "x")[2] == "pynet: --filter 'x': expected KEY=VALUE\n"
 
@@ -429,8 +429,8 @@ def test_pull_without_a_terminal(said: Script, pynet: Shell) -> None:
     assert pynet("image", "pull", "-q", "app") == (0, "app\n", "")
     said.on("POST /images/create", lambda request: request.chunks(b'{"errorDetail":{"message":"denied"},"error":"x"}'))
     assert pynet("image", "pull", "app") == (1, "", "pynet: denied\n")
-    assert pynet("image", "pull", "--platform", "linux/arm64", "app")[2].startswith(
-        "pynet: --platform is not supported"
+    assert pynet("image", "pull", "--platform", "linux/s390x", "app")[2].startswith(
+        "pynet: --platform linux/s390x: only images for linux/"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,10 @@ def test_config(line: str, key: str, value: object) -> None:
         ("--uts host", "UTSMode", "host"),
         ("--security-opt no-new-privileges", "SecurityOpt", ["no-new-privileges"]),
         ("--security-opt seccomp=unconfined", "SecurityOpt", ["seccomp=unconfined"]),
+        ("--security-opt label=disable --security-opt systempaths=unconfined", "SecurityOpt", ["label=disable"]),
+        ("--security-opt systempaths=unconfined", "MaskedPaths", []),
+        ("--security-opt systempaths=unconfined", "ReadonlyPaths", []),
+        (f"--platform linux/{os.uname().machine}", "NetworkMode", "default"),
         ("-p 127.0.0.1:8080:80", "PortBindings", {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}),
         ("-v /a:/b:ro -v data:/c", "Binds", ["/a:/b:ro", "data:/c"]),
         ("--tmpfs /run:size=64m --tmpfs /tmp", "Tmpfs", {"/run": "size=64m", "/tmp": ""}),
@@ -200,7 +205,8 @@ def test_a_seccomp_profile_is_sent_as_its_content(tmp_path: Path) -> None:
         ("-e =x", "--env '=x': expected NAME=VALUE or NAME"),
         ("--env-file /nonexistent", "--env-file /nonexistent: no such file"),
         ("--security-opt seccomp=/nonexistent", "--security-opt seccomp=/nonexistent: no such file"),
-        ("--platform linux/arm64", "--platform is not supported"),
+        ("--platform linux/s390x", "--platform linux/s390x: only images for linux/"),
+        ("--platform windows", "--platform windows: only images for linux/"),
         ("--ip fd00::1", "--ip fd00::1: an IPv4 address is needed"),
         ("--ip6 10.0.0.1", "--ip6 10.0.0.1: an IPv6 address is needed"),
         ("--ip x", "--ip x: invalid IP address"),

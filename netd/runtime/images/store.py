@@ -182,7 +182,7 @@ class Images:
         except BaseException as error:
             self._shelf.collect_blobs()
             if isinstance(error, OSError):
-                raise Failure(f"storing the image: {error}") from error
+                raise Failure(f"storing the image: {_reason(error)}") from error
             raise
 
     def _fetch(self, stage: Stage, wanted: Sequence[_Wanted]) -> ImageList:
@@ -306,3 +306,8 @@ def _full(image_id: str) -> str:
 def _repository(reference: Reference) -> str:
     """As docker shows it: "library/busybox", but the host where it is not docker's own."""
     return reference.path if reference.domain == "docker.io" else reference.name
+
+
+def _reason(error: OSError) -> str:
+    words = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {words}" if error.filename else words
