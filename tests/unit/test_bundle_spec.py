@@ -133,6 +133,12 @@ def test_the_hosts_own_namespaces(rootfs: str) -> None:
     assert not any(mount["destination"].startswith("/etc/") for mount in found["mounts"])
 
 
+def test_a_profile_of_apparmor_without_apparmor(rootfs: str) -> None:
+    asked = container(security_opt=["apparmor=mine"])
+    assert made(rootfs, asked, OPENED, HOST)["process"]["apparmorProfile"] == "mine"
+    assert "apparmorProfile" not in made(rootfs, asked, OPENED, HOST.replace(apparmor=False))["process"]
+
+
 def test_flags_become_keys(rootfs: str) -> None:
     found = made(
         rootfs,

@@ -27,7 +27,8 @@ _ASK_X32 = "import ctypes; raise SystemExit(ctypes.CDLL(None).syscall(ctypes.c_l
 class Host(Record):
     """`cpus` are the processors of this machine, "0-3,7"; `capabilities` the numbers of those that we may hand on;
     `kernel` (major, minor); `machine` as uname says it; `init` the program for --init, "" for none;
-    `thermal` directories in /sys that tell load by temperature; `x32` whether programs of that ABI run."""
+    `thermal` directories in /sys that tell load by temperature; `x32` whether programs of that ABI run;
+    `apparmor` whether the kernel confines with it."""
 
     cpu_count: int
     cpus: str
@@ -44,6 +45,7 @@ class Host(Record):
     init: str = ""
     thermal: tuple[str, ...] = ()
     x32: bool = True
+    apparmor: bool = True
 
     @property
     def recursive_read_only(self) -> bool:
@@ -82,6 +84,7 @@ def this_host() -> Host:
             if os.path.exists(path := f"/sys/devices/system/cpu/cpu{number}/thermal_throttle")
         ),
         x32=_runs_x32(),
+        apparmor=_read("/sys/module/apparmor/parameters/enabled").strip() == "Y",
     )
 
 

@@ -130,7 +130,7 @@ def _assembled(
         "noNewPrivileges": options.no_new_privileges,
         "rlimits": rlimits(wanted),
     }
-    if options.apparmor and not wanted.privileged:
+    if options.apparmor and host.apparmor and not wanted.privileged:  # docker, too, takes no notice without it
         found["apparmorProfile"] = options.apparmor
     if (score := _oom_score(wanted.oom_score_adj, host)) is not None:
         found["oomScoreAdj"] = score
