@@ -31,7 +31,7 @@ def formatted(template: str, items: Sequence[Mapping[str, Any]], columns: Mappin
     if template == "json":
         import json
 
-        return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+        return "".join(json.dumps(item, ensure_ascii=False, separators=(",", ":")) + "\n" for item in items)
     if template == "table":
         chosen = list(columns)
         return table([columns[field] for field in chosen], [[str(item[field]) for field in chosen] for item in items])

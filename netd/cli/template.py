@@ -1,7 +1,9 @@
 """The part of Go's template language that `--format` users type.
 
     {{.Name}} {{.IPAM.Driver}} {{json .}} {{json .Labels}} {{index .Labels "a.b"}} {{join .Subnets ", "}}
-    {{upper .Name}} {{lower .Name}} {{len .Subnets}} {{range .Subnets}}{{.}} {{end}} {{if .Internal}}…{{else}}…{{end}}
+    {{(index .Ports "80/tcp" 0).HostPort}} {{.Name | upper}} {{len .Subnets}} {{println .Name}}
+    {{range .Subnets}}{{.}} {{end}} {{range $port, $bound := .Ports}}{{$port}} {{end}} {{$.Name}}
+    {{if eq .Driver "bridge"}}…{{else}}…{{end}} {{with .Labels}}…{{end}}
 
 `\\t` and `\\n` in the text mean tab and newline, as in docker; `{{-` and `-}}` trim.  A template is compiled once; a
 field that the object lacks is an error naming it, never an empty string.
@@ -9,25 +11,18 @@ field that the object lacks is an error naming it, never an empty string.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from netd.networks.errors import InvalidRequest
+from netd.cli.template_expression import Expression, Scope, TemplateError, expression, text_of, words
 
-Renderer = Callable[[Any], str]
+__all__ = ["Template", "TemplateError"]
+
+Renderer = Callable[[Any, Scope], str]
 
 _ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
-_WORD = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^\s"]+)')
-_FIELD = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
-
-
-class TemplateError(InvalidRequest):
-    """The template cannot be understood, or names a field that does not exist."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(f"--format: {message}")
+_VARIABLE = re.compile(r"\$[A-Za-z0-9_]+")
 
 
 class Template:
@@ -42,7 +37,7 @@ class Template:
 
     def render(self, value: Any) -> str:
         """The text for one object; TemplateError for a field it does not have."""
-        return self._render(value)
+        return self._render(value, {"$": value})
 
     def _block(self) -> tuple[Renderer, str]:
         """Renderers up to `end` or `else`, and which of them it was; "" at the end of the text."""
@@ -51,38 +46,67 @@ class Template:
             is_action, text = self._tokens[self._position]
             self._position += 1
             if not is_action:
-                parts.append(lambda _value, text=text: text)  # type: ignore[misc]
+                parts.append(lambda _value, _scope, text=text: text)  # type: ignore[misc]
                 continue
-            words = _words(text)
-            if words[0] in ("end", "else"):
-                return _sequence(parts), words[0]
-            if words[0] in ("range", "if"):
-                parts.append(self._branch(words))
+            found = words(text)
+            if found in (["end"], ["else"]):
+                return _sequence(parts), found[0]
+            if found[0] in ("range", "if", "with"):
+                parts.append(self._branch(found, text))
             else:
-                expression = _expression(words, text)
-                parts.append(lambda value, expression=expression: _text(expression(value)))  # type: ignore[misc]
+                shown = expression(found, text)
+                parts.append(lambda value, scope, shown=shown: text_of(shown(value, scope)))  # type: ignore[misc]
         return _sequence(parts), ""
 
-    def _branch(self, words: list[str]) -> Renderer:
-        condition = _expression(words[1:], " ".join(words))
+    def _branch(self, found: list[str], text: str) -> Renderer:
+        names, rest = _variables(found[1:], text) if found[0] == "range" else ([], found[1:])
+        condition = expression(rest, text)
         body, ending = self._block()
         otherwise: Renderer = _sequence([])
         if ending == "else":
             otherwise, ending = self._block()
         if ending != "end":
-            raise TemplateError(f"{{{{{' '.join(words)}}}}} without {{{{end}}}}")
-        if words[0] == "if":
-            return lambda value: body(value) if condition(value) else otherwise(value)
+            raise TemplateError(f"{{{{{text}}}}} without {{{{end}}}}")
+        if found[0] == "range":
+            return _loop(condition, names, body, otherwise, text)
+        within = found[0] == "with"
 
-        def loop(value: Any) -> str:
-            items = condition(value)
-            if isinstance(items, Mapping):
-                items = [items[key] for key in sorted(items)]
-            if items is not None and (isinstance(items, str) or not isinstance(items, Sequence)):
-                raise TemplateError(f"{{{{{' '.join(words)}}}}}: not a list")
-            return "".join(body(item) for item in items) if items else otherwise(value)
+        def branch(value: Any, scope: Scope) -> str:
+            chosen = condition(value, scope)
+            return body(chosen if within else value, scope) if chosen else otherwise(value, scope)
 
-        return loop
+        return branch
+
+
+def _variables(found: list[str], text: str) -> tuple[list[str], list[str]]:
+    """The names before `:=`, at most two, and what is after it."""
+    if ":=" not in found:
+        return [], found
+    cut = found.index(":=")
+    names = " ".join(found[:cut]).replace(",", " ").split()
+    if not 1 <= len(names) <= 2 or not all(_VARIABLE.fullmatch(name) for name in names):
+        raise TemplateError(f"cannot read {{{{{text}}}}}")
+    return names, found[cut + 1 :]
+
+
+def _loop(condition: Expression, names: list[str], body: Renderer, otherwise: Renderer, text: str) -> Renderer:
+    def loop(value: Any, scope: Scope) -> str:
+        shown = []
+        for key, item in _items(condition(value, scope), text):
+            mine = dict(zip(names, (key, item) if len(names) == 2 else (item,), strict=False))
+            shown.append(body(item, scope | mine))
+        return "".join(shown) if shown else otherwise(value, scope)
+
+    return loop
+
+
+def _items(found: Any, text: str) -> Iterator[tuple[Any, Any]]:
+    """(key, value) of a map in the keys' order, (index, value) of a list."""
+    if isinstance(found, Mapping):
+        return iter([(key, found[key]) for key in sorted(found)])
+    if found is not None and not isinstance(found, (list, tuple)):
+        raise TemplateError(f"{{{{{text}}}}}: not a list")
+    return iter(enumerate(found or ()))
 
 
 def _tokens(text: str) -> list[tuple[bool, str]]:
@@ -103,94 +127,5 @@ def _tokens(text: str) -> list[tuple[bool, str]]:
     return tokens
 
 
-def _words(text: str) -> list[str]:
-    words = []
-    position = 0
-    while match := _WORD.match(text, position):
-        words.append(match[1])
-        position = match.end()
-    if not words or text[position:].strip():
-        raise TemplateError(f"cannot read {{{{{text}}}}}")
-    return words
-
-
 def _sequence(parts: Sequence[Renderer]) -> Renderer:
-    return lambda value: "".join(part(value) for part in parts)
-
-
-def _expression(words: Sequence[str], text: str) -> Callable[[Any], Any]:
-    operands = [_operand(word, text) for word in words if word not in _FUNCTIONS]
-    if len(words) == 1 and len(operands) == 1:
-        return operands[0]
-    if not words or words[0] not in _FUNCTIONS or len(operands) != len(words) - 1:
-        raise TemplateError(f"cannot read {{{{{text}}}}}: {_known()}")
-    function, arity = _FUNCTIONS[words[0]]
-    if len(operands) != arity:
-        raise TemplateError(f"{{{{{text}}}}}: {words[0]} takes {arity} value{'s' if arity > 1 else ''}")
-    return lambda value: function(*(operand(value) for operand in operands))
-
-
-def _operand(word: str, text: str) -> Callable[[Any], Any]:
-    if word == ".":
-        return lambda value: value
-    if word.startswith('"'):
-        constant = json.loads(word)
-        return lambda _value: constant
-    if word.isascii() and word.isdigit():
-        number = int(word)
-        return lambda _value: number
-    if not _FIELD.fullmatch(word):
-        raise TemplateError(f"cannot read {word!r} in {{{{{text}}}}}: {_known()}")
-    names = word[1:].split(".")
-
-    def follow(value: Any) -> Any:
-        for name in names:
-            if not isinstance(value, Mapping):
-                raise TemplateError(f"{word}: no fields in {_text(value)!r}")
-            if name not in value:
-                raise TemplateError(f"no field {name!r} in {word}; known are {', '.join(value)}")
-            value = value[name]
-        return value
-
-    return follow
-
-
-def _known() -> str:
-    return f"only fields and the functions {', '.join(sorted(_FUNCTIONS))} are known"
-
-
-def _index(container: Any, key: Any) -> Any:
-    if isinstance(container, Mapping):
-        return container.get(key, "")
-    if isinstance(container, Sequence) and isinstance(key, int) and key < len(container):
-        return container[key]
-    raise TemplateError(f"index {key!r} is out of range")
-
-
-def _join(items: Any, separator: Any) -> str:
-    if not isinstance(items, (list, tuple)):
-        raise TemplateError("join: not a list")
-    return str(separator).join(_text(item) for item in items)
-
-
-def _text(value: Any) -> str:
-    """As Go prints it: lists as [a b], maps as map[a:1], booleans in lower case."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return ""
-    if isinstance(value, Mapping):
-        return f"map[{' '.join(f'{key}:{_text(value[key])}' for key in sorted(value))}]"
-    if isinstance(value, (list, tuple)):
-        return f"[{' '.join(_text(item) for item in value)}]"
-    return str(value)
-
-
-_FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
-    "json": (lambda value: json.dumps(value, ensure_ascii=False), 1),
-    "index": (_index, 2),
-    "join": (_join, 2),
-    "upper": (lambda value: _text(value).upper(), 1),
-    "lower": (lambda value: _text(value).lower(), 1),
-    "len": (lambda value: len(value), 1),
-}
+    return lambda value, scope: "".join(part(value, scope) for part in parts)

@@ -29,7 +29,16 @@ VALUE = {
         ("{{.Name}} {{ .MTU }}", "mynet 1400"),
         ("{{.IPAM.Driver}}", "default"),
         ("{{.Subnets}}|{{.Internal}}|{{.Labels}}", "[10.1.0.0/16 fd00::/64]|false|map[a.b:c team:web]"),
-        ("{{json .Labels}}", '{"a.b": "c", "team": "web"}'),
+        ("{{json .Labels}}", '{"a.b":"c","team":"web"}'),
+        ('{{(index .IPAM.Config 0).Subnet}} {{index .IPAM.Config 0 "Subnet"}}', "10.1.0.0/16 10.1.0.0/16"),
+        ("{{range $key, $value := .Labels}}{{$key}}={{$value}} {{end}}", "a.b=c team=web "),
+        ("{{range $i, $each := .Subnets}}{{$i}}:{{$each}} {{end}}", "0:10.1.0.0/16 1:fd00::/64 "),
+        ("{{range $each := .IPAM.Config}}{{$each.Subnet}} of {{$.Name}}{{end}}", "10.1.0.0/16 of mynet"),
+        ("{{range $a, $b := .Labels}}{{range $b := $.Subnets}}{{$a}}{{end}}{{$b}} {{end}}", "a.ba.bc teamteamweb "),
+        ("{{.Name | upper}} {{.Labels | len}} {{(.Name | upper) | lower}}", "MYNET 2 mynet"),
+        ('{{if eq .Name "x" "mynet"}}y{{end}}{{if ne .MTU 1}}n{{end}}{{if not .Internal}}t{{end}}', "ynt"),
+        ("{{with .IPAM}}{{.Driver}}{{end}}{{with .Empty}}x{{else}}{{.Name}}{{end}}", "defaultmynet"),
+        ("{{range .Subnets}}{{println .}}{{end}}", "10.1.0.0/16\nfd00::/64\n"),
         ('{{index .Labels "a.b"}}{{index .Labels "none"}}', "c"),
         ("{{index .Subnets 1}}", "fd00::/64"),
         ('{{join .Subnets ", "}}', "10.1.0.0/16, fd00::/64"),
@@ -54,14 +63,27 @@ def test_templates(text: str, expected: str) -> None:
         ("{{.Name.First}}", r".Name.First: no fields in 'mynet'"),
         ("{{.Name", r"unclosed action: \{\{.Name"),
         ("{{}}", "cannot read"),
-        ("{{printf .Name}}", "only fields and the functions index, join, json, len, lower, upper are known"),
+        (
+            "{{printf .Name}}",
+            "only fields and the functions eq, index, join, json, len, lower, ne, not, println, upper are known",
+        ),
         ("{{json}}", "json takes 1 value"),
         ("{{json .Name .Name}}", "json takes 1 value"),
         ("{{range .Subnets}}", "without {{end}}"),
         ("{{end}}", "without a beginning"),
         ("{{range .Name}}{{end}}", "not a list"),
         ("{{index .Subnets 7}}", "out of range"),
-        ("{{$x}}", "cannot read"),
+        ("{{$x}}", r"no variable \$x here"),
+        ("{{range $a, $b, $c := .Labels}}{{end}}", "cannot read"),
+        ("{{range $k, $v := .Labels}}{{end}}{{$v}}", r"no variable \$v here"),
+        ("{{(index .Subnets 0}}", "cannot read"),
+        ("{{(index .Subnets 0).X}}", r"\.X: no fields in '10.1.0.0/16'"),
+        ("{{.Name | .MTU}}", "cannot read"),
+        ("{{.Name |}}", "cannot read"),
+        ("{{if .Name}}a{{else if .MTU}}b{{end}}", "cannot read"),
+        ("{{eq .Name}}", "eq takes 2 values or more"),
+        ("{{len .MTU}}", "len: '1400' has no length"),
+        ('{{"\\x"}}', "cannot read"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:
@@ -93,4 +115,4 @@ def test_tables_align_and_have_headings() -> None:
     columns = {"Name": "NAME"}
     assert formatted("table {{.Name}}\\t{{.MTU}}", items, columns) == "NAME     MTU\na        1\nlonger   2\n"
     assert formatted("table", items, columns) == "NAME\na\nlonger\n"
-    assert formatted("json", items, columns) == '{"Name": "a", "MTU": 1}\n{"Name": "longer", "MTU": 2}\n'
+    assert formatted("json", items, columns) == '{"Name":"a","MTU":1}\n{"Name":"longer","MTU":2}\n'
