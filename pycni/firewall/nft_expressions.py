@@ -5,6 +5,8 @@ Numbers are from linux/netfilter/nf_tables.h.  Running `nft` instead costs 10 ms
 
 from __future__ import annotations
 
+import sys
+
 from pycni.firewall.generation import SUBSYSTEM, header
 from pycni.kernel.netlink import (
     NLM_F_APPEND,
@@ -114,8 +116,6 @@ def is_protocol(number: int) -> bytes:
 
 def has_mark(mark: int) -> bytes:
     """The packet's mark, which the kernel keeps in its own byte order."""
-    import sys
-
     return _meta(_META_MARK) + compare(mark.to_bytes(4, sys.byteorder))
 
 
