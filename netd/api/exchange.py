@@ -81,6 +81,10 @@ class Exchange:
         """Done when the client went away, or sends nothing more."""
         return self._wire.gone
 
+    async def until_closed(self) -> None:
+        """The client is gone, both ways: nobody reads the answer."""
+        await self._wire.until_closed()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body in pieces as they come; ends early, with ConnectionError, when the client goes away."""
         while True:

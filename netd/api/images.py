@@ -22,6 +22,7 @@ from netd.api.reply import JSON, Reply, json_reply
 from netd.api.router import Route
 from netd.api.server import status_of
 from netd.failure import InvalidParameter
+from netd.runtime.images.interest import Interest
 from netd.runtime.images.model import Image, Progress
 from pycni.spec.errors import CniError
 
@@ -59,15 +60,17 @@ class ImageGroup:
     async def _pull(self, exchange: Exchange) -> None:
         reference = _reference(exchange.call.query.text("fromImage"), exchange.call.query.text("tag"))
         auth = _auth(exchange.call.headers.get("x-registry-auth", ""))
-        await _report(exchange, self._core, lambda progress: self._images.pull(reference, progress, auth))
+        await _report(
+            exchange, self._core, lambda progress, interest: self._images.pull(reference, progress, auth, interest)
+        )
 
     async def _import(self, exchange: Exchange) -> None:
         query = exchange.call.query
         reference = _reference(query.text("repo"), query.text("tag")) if query.text("repo") else ""
         changes, message = query.all_of("changes"), query.text("message")
 
-        def work(stream: IO[bytes], progress: Progress) -> None:
-            image = self._images.import_rootfs(stream, reference, changes, message, progress)
+        def work(stream: IO[bytes], progress: Progress, interest: Interest) -> None:
+            image = self._images.import_rootfs(stream, reference, changes, message, progress, interest)
             progress({"status": image.id})
 
         await _upload(exchange, self._core, work)
@@ -76,10 +79,9 @@ class ImageGroup:
         """The body is an archive; `quiet` leaves out all but what was loaded."""
         quiet = exchange.call.query.flag("quiet")
 
-        def work(stream: IO[bytes], progress: Progress) -> None:
-            self._images.load(
-                stream, (lambda told: progress(told) if "stream" in told else None) if quiet else progress
-            )
+        def work(stream: IO[bytes], progress: Progress, interest: Interest) -> None:
+            heard = (lambda told: progress(told) if "stream" in told else None) if quiet else progress
+            self._images.load(stream, heard, interest)
 
         await _upload(exchange, self._core, work)
 
@@ -176,10 +178,12 @@ def _auth(header: str) -> dict[str, str] | None:
     return {key: value for key, value in given.items() if isinstance(value, str) and value} or None
 
 
-async def _report(exchange: Exchange, core: Core, work: Callable[[Progress], object]) -> None:
+async def _report(exchange: Exchange, core: Core, work: Callable[[Progress, Interest], object]) -> None:
     """Runs `work` in a thread and sends its progress, one JSON object a line.  What fails before anything was sent has
-    a status of its own; later it is the last line.  A client that leaves does not stop the work."""
+    a status of its own; later it is the last line.  What nobody waits for any more is
+    stopped: the work's interest is lost with the client."""
     handoff: Handoff[dict[str, Any]] = Handoff()
+    interest = Interest()
 
     def progress(told: dict[str, Any]) -> None:
         try:
@@ -189,11 +193,12 @@ async def _report(exchange: Exchange, core: Core, work: Callable[[Progress], obj
 
     def run() -> None:
         try:
-            work(progress)
+            work(progress, interest)
         finally:
             handoff.end()
 
     working = asyncio.ensure_future(core.run(run))
+    leaving = asyncio.ensure_future(_leaving(exchange, interest))
     try:
         while told := await handoff.take():
             if not exchange.begun:
@@ -201,7 +206,14 @@ async def _report(exchange: Exchange, core: Core, work: Callable[[Progress], obj
             await exchange.send(b"".join(msgspec.json.encode(each) + b"\r\n" for each in told))
         await _finish(exchange, working)
     finally:
+        leaving.cancel()
+        interest.lose()
         handoff.close()
+
+
+async def _leaving(exchange: Exchange, interest: Interest) -> None:
+    await exchange.until_closed()
+    interest.lose()
 
 
 async def _finish(exchange: Exchange, working: asyncio.Future[None]) -> None:
@@ -218,15 +230,15 @@ async def _finish(exchange: Exchange, working: asyncio.Future[None]) -> None:
     await exchange.end()
 
 
-async def _upload(exchange: Exchange, core: Core, work: Callable[[IO[bytes], Progress], object]) -> None:
+async def _upload(exchange: Exchange, core: Core, work: Callable[[IO[bytes], Progress, Interest], object]) -> None:
     """`_report` for work that reads the request's body from a pipe."""
     inside, outside = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(outside, False)
     feeding = asyncio.ensure_future(_feed(exchange, outside))
 
-    def read(progress: Progress) -> None:
+    def read(progress: Progress, interest: Interest) -> None:
         with os.fdopen(inside, "rb") as stream:
-            work(stream, progress)
+            work(stream, progress, interest)
 
     try:
         await _report(exchange, core, read)

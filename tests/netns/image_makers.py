@@ -103,10 +103,15 @@ class Made:
     """An image: `layers` are plain tars, packed as they are pushed; `config` what containers inherit."""
 
     def __init__(
-        self, layers: Sequence[bytes], config: Mapping[str, Any] | None = None, architecture: str = ARCHITECTURE
+        self,
+        layers: Sequence[bytes],
+        config: Mapping[str, Any] | None = None,
+        architecture: str = ARCHITECTURE,
+        zstd: bool = False,
     ) -> None:
         self.layers = list(layers)
-        self.packed = [gzip.compress(layer, 1, mtime=0) for layer in layers]
+        self.packed = [with_zstd(layer) if zstd else gzip.compress(layer, 1, mtime=0) for layer in layers]
+        self._suffix = "+zstd" if zstd else "+gzip"
         # keys in docker's order and with one that OCI does not know: written anew, it would have another digest
         self.config = json.dumps(
             {
@@ -127,7 +132,7 @@ class Made:
                 "schemaVersion": 2,
                 "mediaType": kinds[0],
                 "config": _descriptor(kinds[1], self.config),
-                "layers": [_descriptor(kinds[2], layer) for layer in self.packed],
+                "layers": [_descriptor(kinds[2].replace("+gzip", self._suffix), layer) for layer in self.packed],
             }
         ).encode()
 
@@ -145,6 +150,10 @@ _DOCKER = (
     "application/vnd.docker.container.image.v1+json",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
+
+
+def with_zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "--quiet", "--stdout"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 def digest(data: bytes) -> str:

@@ -258,3 +258,33 @@ def create_conflict(sandbox: RuntimeSandbox) -> int:
     with client(sandbox) as connected:
         body = json.dumps({"Image": IMAGE}).encode()
         return connected.ask("POST", "/containers/create?name=web", body).status
+
+
+SILENT = """
+import socket
+listener = socket.create_server(("127.0.0.1", 5001))
+print("listening", flush=True)
+connection, _ = listener.accept()
+connection.recv(1)
+print("asked", flush=True)
+while connection.recv(65536):
+    pass
+print("left", flush=True)
+"""
+"""A registry that takes a request and never answers."""
+
+
+def test_a_pull_ends_with_its_client(sandbox: RuntimeSandbox) -> None:
+    registry = sandbox.process(f"{sys.executable} -c '{SILENT}'")
+    try:
+        assert registry.stdout is not None and registry.stdout.readline() == b"listening\n"
+        with client(sandbox) as pulling:
+            pulling.request("POST", "/images/create?fromImage=127.0.0.1:5001/app&tag=1")
+            assert registry.stdout.readline() == b"asked\n"
+        # only skopeo's death closes its connection
+        assert registry.stdout.readline() == b"left\n"
+        sandbox.until('test -z "$(ls /var/lib/pynet/images/work)"')
+        assert ask(sandbox, "GET", "/_ping") == b"OK"
+    finally:
+        registry.kill()
+        registry.communicate()

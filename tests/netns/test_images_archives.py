@@ -71,6 +71,24 @@ def test_an_oci_archive(images: Images) -> None:
     ]
 
 
+@pytest.mark.parametrize("archive", ["docker", "oci"])
+def test_layers_of_zstd(images: Images, places: RuntimePlaces, archive: str) -> None:
+    made = Made(SECOND.layers, zstd=True)
+    text = oci_archive([(made, "app:1")]) if archive == "oci" else docker_archive([(made, ["app:1"])], packed=True)
+    (loaded,) = images.load(io.BytesIO(text), quiet)
+    assert loaded.id == made.id and loaded.repo_tags == ["app:1"]
+    assert loaded.root_fs.layers == [digest(layer) for layer in made.layers]
+    assert os.path.exists(f"{images.rootfs(loaded)}/second") and os.path.exists(f"{images.rootfs(loaded)}/bin/sh")
+    # what is kept is what umoci can read
+    for name in os.listdir(f"{places.images}/blobs/sha256"):
+        with open(f"{places.images}/blobs/sha256/{name}", "rb") as stream:
+            data = stream.read()
+        assert digest(data) == f"sha256:{name}" and not data.startswith(b"\x28\xb5\x2f\xfd")
+    assert os.listdir(f"{places.images}/work") == []
+    images.remove(made.id, False, nobody)
+    assert is_empty(places)
+
+
 @pytest.mark.parametrize("kind", ["docker-archive", "oci-archive"])
 def test_what_skopeo_writes(images: Images, tmp_path: Path, kind: str) -> None:
     (tmp_path / "in.tar").write_bytes(oci_archive([(SECOND, "app:1")]))

@@ -14,8 +14,14 @@ from image_makers import Made, base_layer, digest, directory, file, link, tar, t
 from image_registry import HOST, PASSWORD, USER, Registry
 
 from netd.failure import Failure, NotFound
+from netd.runtime.images.interest import Abandoned, Interest
+from netd.runtime.images.locks import Locks
+from netd.runtime.images.model import Image
 from netd.runtime.images.store import Images
 from netd.runtime.places import RuntimePlaces
+
+LIMIT = 30
+"""Seconds that nothing here takes."""
 
 BASE = Made([base_layer()], {"Cmd": ["sh"], "Env": ["PATH=/bin"], "ExposedPorts": {"80/tcp": {}}, "Labels": None})
 
@@ -302,6 +308,134 @@ def test_who_asked_may_go_away(registry: Registry, places: RuntimePlaces) -> Non
         images.pull(f"{HOST}/app:1", gone)
     assert leftovers(places) == [] and images.list() == []
     assert images.pull(f"{HOST}/app:1", quiet).id == BASE.id
+
+
+def test_layers_of_zstd(registry: Registry, places: RuntimePlaces) -> None:
+    """docker's: the digest is the registry's, the id that of the configuration, whatever the layers are packed with."""
+    base, made = Made(BASE.layers, zstd=True), Made([*BASE.layers, tar([file("new", "x")])], zstd=True)
+    pushed = registry.push("app:1", base), registry.push("app:2", made)
+    images, told = Images(places), list[dict[str, Any]]()
+    image = images.pull(f"{HOST}/app:1", told.append)
+    assert image.id == base.id and image.repo_digests == [f"{HOST}/app@{pushed[0]}"]
+    assert os.path.exists(f"{images.rootfs(image)}/bin/sh")
+    layer = digest(base.packed[0])[7:19]
+    assert [each["status"] for each in told if each.get("id") == layer][0] == "Pulling fs layer"
+    newer = images.pull(f"{HOST}/app:2", quiet)
+    assert newer.id == made.id and os.path.exists(f"{images.rootfs(newer)}/new")
+    again = list[dict[str, Any]]()
+    images.pull(f"{HOST}/app:2", again.append)
+    assert again[-1] == {"status": f"Status: Image is up to date for {HOST}/app:2"}
+
+
+class Held:
+    """skopeo that says so when it copies, and then waits; `places` are with it."""
+
+    def __init__(self, places: RuntimePlaces, home: Path) -> None:
+        self._started, self._go = home / "started", home / "go"
+        os.mkfifo(self._started)
+        os.mkfifo(self._go)
+        script = home / "held"
+        script.write_text(
+            f'#!/bin/sh\ncase " $* " in *" copy "*) echo $$ >{self._started}; read word <{self._go};; esac\n'
+            f'exec {places.skopeo} "$@"\n'
+        )
+        script.chmod(0o755)
+        self.places = places.replace(skopeo=str(script))
+
+    def started(self) -> int:
+        """Returns when it has begun to copy; its pid."""
+        return int(self._started.read_text())
+
+    def go(self) -> None:
+        self._go.write_text("go\n")
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Released whenever a pull begins to wait for another."""
+    begun = threading.Semaphore(0)
+
+    class Watched(Locks):
+        def _sleep(self) -> None:
+            begun.release()
+            super()._sleep()
+
+    monkeypatch.setattr("netd.runtime.images.store.Locks", Watched)
+    return begun
+
+
+class Puller(threading.Thread):
+    """Somebody who pulls app:1."""
+
+    def __init__(self, images: Images) -> None:
+        super().__init__()
+        self._images = images
+        self.interest = Interest()
+        self.outcome: Image | Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.outcome = self._images.pull(f"{HOST}/app:1", quiet, None, self.interest)
+        except Exception as error:
+            self.outcome = error
+
+
+def test_a_pull_that_nobody_waits_for_ends(registry: Registry, places: RuntimePlaces, tmp_path: Path) -> None:
+    registry.push("app:1", BASE)
+    held = Held(places, tmp_path)
+    images = Images(held.places)
+    puller = Puller(images)
+    pid = held.started()
+    puller.interest.lose()
+    puller.join()
+    assert isinstance(puller.outcome, Abandoned)
+    assert not os.path.exists(f"/proc/{pid}")
+    assert leftovers(places) == [] and images.list() == []
+    with pytest.raises(Abandoned):
+        images.pull(f"{HOST}/app:1", quiet, None, puller.interest)
+
+
+def test_who_waits_for_the_same_image_keeps_its_pull(
+    registry: Registry, places: RuntimePlaces, tmp_path: Path, waiting: threading.Semaphore
+) -> None:
+    registry.push("app:1", BASE)
+    held = Held(places, tmp_path)
+    images = Images(held.places)
+    first = Puller(images)
+    held.started()
+    second, third = Puller(images), Puller(images)
+    assert waiting.acquire(timeout=LIMIT) and waiting.acquire(timeout=LIMIT)
+    third.interest.lose()
+    third.join()
+    assert isinstance(third.outcome, Abandoned)
+    first.interest.lose()
+    held.go()
+    first.join()
+    second.join()
+    # one copy, from beginning to end
+    assert isinstance(second.outcome, Image) and second.outcome.id == BASE.id
+    assert registry.log.count(f"GET /v2/app/blobs/{digest(BASE.packed[0])}") == 1
+    assert os.listdir(f"{places.images}/work") == []
+
+
+def test_the_last_of_those_who_wait_ends_it(
+    registry: Registry, places: RuntimePlaces, tmp_path: Path, waiting: threading.Semaphore
+) -> None:
+    registry.push("app:1", BASE)
+    held = Held(places, tmp_path)
+    images = Images(held.places)
+    first = Puller(images)
+    pid = held.started()
+    second = Puller(images)
+    assert waiting.acquire(timeout=LIMIT)
+    first.interest.lose()
+    assert os.path.exists(f"/proc/{pid}") and first.is_alive()
+    second.interest.lose()
+    first.join()
+    second.join()
+    assert isinstance(first.outcome, Abandoned) and isinstance(second.outcome, Abandoned)
+    assert leftovers(places) == []
 
 
 def test_an_image_for_windows(registry: Registry, places: RuntimePlaces) -> None:

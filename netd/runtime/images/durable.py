@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from netd.runtime.images.interest import Interest
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -54,10 +56,10 @@ class WorkArea:
         os.makedirs(path, 0o700, exist_ok=True)
 
     @contextmanager
-    def directory(self) -> Iterator[Work]:
+    def directory(self, interest: Interest | None = None) -> Iterator[Work]:
         """A new one, removed at the end of the block."""
         with locked(self.path):
-            work = Work(tempfile.mkdtemp(dir=self.path))
+            work = Work(tempfile.mkdtemp(dir=self.path), interest or Interest())
             fcntl.flock(work.lock, fcntl.LOCK_EX)
         try:
             yield work
@@ -81,10 +83,12 @@ class WorkArea:
 
 
 class Work:
-    """One directory of a WorkArea; `lock` is a descriptor of it that holds its lock."""
+    """One directory of a WorkArea; `lock` is a descriptor of it that holds its lock.  When `interest` is lost, programs
+    that run in it are killed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, interest: Interest) -> None:
         self.path = path
+        self.interest = interest
         self.lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

@@ -10,7 +10,8 @@ import select
 import struct
 import subprocess
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from netd.failure import Failure, Unavailable
 from netd.runtime.images.durable import Work
@@ -34,13 +35,9 @@ class ProgramFailed(Failure):
 
 
 def output(work: Work, command: Sequence[str]) -> bytes:
-    """What a command prints; ProgramFailed when it fails."""
-    with _start(work, command, subprocess.PIPE) as process:
-        try:
-            printed, _ = process.communicate()
-        except BaseException:
-            process.kill()
-            raise
+    """What a command prints; ProgramFailed when it fails, Abandoned when its work's interest is lost."""
+    with _running(work, command, subprocess.PIPE) as process:
+        printed, _ = process.communicate()
     _check(work, command, process.returncode)
     return printed
 
@@ -50,15 +47,11 @@ def on_terminal(work: Work, command: Sequence[str], heard: Callable[[str], None]
     ours, theirs = os.openpty()
     try:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, _COLUMNS, 0, 0))
-        with _start(work, command, theirs) as process:
+        with _running(work, command, theirs) as process:
             os.close(theirs)
             theirs = -1
-            try:
-                while piece := _read_terminal(ours):
-                    heard(piece.decode("utf-8", "replace"))
-            except BaseException:
-                process.kill()
-                raise
+            while piece := _read_terminal(ours):
+                heard(piece.decode("utf-8", "replace"))
     finally:
         os.close(ours)
         if theirs >= 0:
@@ -68,24 +61,20 @@ def on_terminal(work: Work, command: Sequence[str], heard: Callable[[str], None]
 
 def lines(work: Work, command: Sequence[str], heard: Callable[[str], None], idle: Callable[[int], None]) -> None:
     """Runs a command; `heard` gets its lines, `idle` its pid several times a second of silence; ProgramFailed."""
-    with _start(work, command, subprocess.PIPE, subprocess.STDOUT) as process:
+    with _running(work, command, subprocess.PIPE, subprocess.STDOUT) as process:
         assert process.stdout is not None
         rest, kept = b"", b""
-        try:
-            while True:
-                if not select.select([process.stdout], [], [], _LOOK)[0]:
-                    idle(process.pid)
-                    continue
-                piece = os.read(process.stdout.fileno(), 65536)
-                if not piece:
-                    break
-                *whole, rest = (rest + piece).split(b"\n")
-                kept = (kept + piece)[-65536:]
-                for line in whole:
-                    heard(line.decode("utf-8", "replace"))
-        except BaseException:
-            process.kill()
-            raise
+        while True:
+            if not select.select([process.stdout], [], [], _LOOK)[0]:
+                idle(process.pid)
+                continue
+            piece = os.read(process.stdout.fileno(), 65536)
+            if not piece:
+                break
+            *whole, rest = (rest + piece).split(b"\n")
+            kept = (kept + piece)[-65536:]
+            for line in whole:
+                heard(line.decode("utf-8", "replace"))
     with open(_complaints(work), "wb") as stream:
         stream.write(kept)
     _check(work, command, process.returncode)
@@ -114,6 +103,20 @@ def said_last(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")
 
 
+@contextmanager
+def _running(
+    work: Work, command: Sequence[str], stdout: int, stderr: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Ends within the block, also when that fails or nobody wants the work any more: Abandoned."""
+    work.interest.check()
+    with _start(work, command, stdout, stderr) as process, work.interest.at_loss(process.kill):
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
 def _start(work: Work, command: Sequence[str], stdout: int, stderr: int | None = None) -> subprocess.Popen[bytes]:
     try:
         with open(_complaints(work), "wb") as complaints:
@@ -133,6 +136,7 @@ def _start(work: Work, command: Sequence[str], stdout: int, stderr: int | None =
 
 def _check(work: Work, command: Sequence[str], status: int) -> None:
     if status:
+        work.interest.check()
         with open(_complaints(work), encoding="utf-8", errors="replace") as stream:
             raise ProgramFailed(command[0], said_last(stream.read()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
-from netd.failure import Failure, InvalidParameter, Unsupported
+from netd.failure import Failure, InvalidParameter
 from netd.runtime.images.bars import Bars, Unpacking
 from netd.runtime.images.durable import Work
 from netd.runtime.images.manifest import (
@@ -31,6 +31,7 @@ _POLICY = "/etc/containers/policy.json"
 _RETRIES = "2"
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD_LAYER = f"{OCI_LAYER}+zstd"
 
 
 class Source(Record):
@@ -80,6 +81,8 @@ class Stage:
         self._progress = progress
         self._voice = voice
         self.work = work
+        self.superseded = False
+        """Blobs were fetched that the image does not keep."""
 
     def inspect(self, source: Source, config: bool = False) -> bytes:
         """The manifest (or the configuration), as its maker wrote it."""
@@ -156,18 +159,32 @@ class Stage:
         manifest = parse(raw, "skopeo's copy")
         assert isinstance(manifest, Manifest)
         typed = [self._typed(layer) for layer in manifest.layers]
-        if typed == manifest.layers:
-            return Layout(layout, raw, manifest)
-        return self.add_layout(Manifest(manifest.config, typed))
+        copied = Layout(layout, raw, manifest)
+        if typed != manifest.layers:
+            copied = self.add_layout(Manifest(manifest.config, typed))
+        return self._without_zstd(copied) if any(layer.media_type == _ZSTD_LAYER for layer in typed) else copied
 
     def _typed(self, layer: Descriptor) -> Descriptor:
         """skopeo says that what it takes out of a docker archive is gzip, be it or not; umoci believes it."""
         with open(self._shelf.blob(layer.digest), "rb") as stream:
             magic = stream.read(len(_ZSTD))
-        if magic == _ZSTD:
-            raise Unsupported(f"layer {layer.digest} is compressed with zstd, which umoci cannot unpack")
-        kind = f"{OCI_LAYER}+gzip" if magic.startswith(_GZIP) else OCI_LAYER
-        return Descriptor(layer.digest, kind, layer.size)
+        packed = _ZSTD_LAYER if magic == _ZSTD else f"{OCI_LAYER}+gzip"
+        return Descriptor(layer.digest, packed if magic == _ZSTD or magic.startswith(_GZIP) else OCI_LAYER, layer.size)
+
+    def _without_zstd(self, layout: Layout) -> Layout:
+        """umoci knows no zstd: skopeo packs the layers with gzip.  Layers that are on the shelf it would take as they
+        are, so it does not see the shelf."""
+        path = tempfile.mkdtemp(dir=self.work.path)
+        command = [self._places.skopeo, *_policy(), "copy", "--dest-compress-format", "gzip"]
+        command += ["--dest-compress-level", "1", f"oci:{layout.name}:image", f"oci:{os.path.basename(path)}:image"]
+        output(self.work, command)
+        self.superseded = True
+        for name in os.listdir(f"{path}/blobs/sha256"):
+            self._shelf.add_blob(f"{path}/blobs/sha256/{name}", f"sha256:{name}")
+        os.rmdir(f"{path}/blobs/sha256")
+        os.rmdir(f"{path}/blobs")
+        os.symlink(self._shelf.blobs, f"{path}/blobs")
+        return self._copied(os.path.basename(path))
 
     def _config(self, source: Source, manifest: Manifest, copied: Manifest) -> bytes:
         """An image's id is the digest of its original configuration, which skopeo writes anew in a copy of docker's."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
 from netd.failure import Failure, InvalidParameter, NotFound
 from netd.runtime.images import archive, registry
 from netd.runtime.images.imported import stage_rootfs
+from netd.runtime.images.interest import Interest
+from netd.runtime.images.locks import Locks
 from netd.runtime.images.manifest import Manifest, parse, this_platform
 from netd.runtime.images.model import Image, Progress
 from netd.runtime.images.names import Names
@@ -50,7 +52,7 @@ class Images:
         self._images = self._shelf.read_all()
         self._names = Names(self._shelf.names_file, self._images)
         self._lock = threading.Lock()
-        self._busy = _Locks()
+        self._busy = Locks()
         self._shelf.collect_blobs()
 
     def find(self, ref: str) -> Image:
@@ -78,11 +80,18 @@ class Images:
         """The directory of its unpacked files, to be read only."""
         return self._shelf.rootfs(image.id)
 
-    def pull(self, reference: str, progress: Progress, auth: Mapping[str, str] | None = None) -> Image:
-        """`auth` is docker's X-Registry-Auth: username and password, or identitytoken.  NotFound, Failure."""
+    def pull(
+        self,
+        reference: str,
+        progress: Progress,
+        auth: Mapping[str, str] | None = None,
+        interest: Interest | None = None,
+    ) -> Image:
+        """`auth` is docker's X-Registry-Auth: username and password, or identitytoken.  NotFound, Failure; Abandoned
+        when `interest` is lost, of those who pull the same image and wait for this one, too."""
         wanted = parse_reference(reference).tagged()
         progress({"status": f"Pulling from {_repository(wanted)}", "id": wanted.digest or wanted.tag})
-        with self._stage(progress, PULLING) as stage:
+        with self._stage(progress, PULLING, interest) as stage:
             found = registry.resolve(stage, wanted, this_platform(), auth)
             by_digest = wanted.at(found.digest)
             names = (by_digest,) if wanted.digest else (wanted, by_digest)
@@ -96,9 +105,9 @@ class Images:
         progress({"status": f"Status: {outcome} for {wanted.familiar}"})
         return image
 
-    def load(self, stream: IO[bytes], progress: Progress) -> ImageList:
+    def load(self, stream: IO[bytes], progress: Progress, interest: Interest | None = None) -> ImageList:
         """A docker or OCI archive, plain or packed with gzip, bzip2 or xz: all of its images, or none."""
-        with self._stage(progress, LOADING) as stage:
+        with self._stage(progress, LOADING, interest) as stage:
             path = f"{stage.work.path}/archive.tar"
             archive.spool(stream, path)
             members = archive.members(path)
@@ -129,11 +138,12 @@ class Images:
         changes: Sequence[str] = (),
         message: str = "",
         progress: Progress = lambda _: None,
+        interest: Interest | None = None,
     ) -> Image:
         """A tar of a root file system, plain or packed, as an image of one layer.  `reference` "" for no name;
         `changes` are Dockerfile instructions."""
         names = (parse_target(reference),) if reference else ()
-        with self._stage(progress, LOADING) as stage:
+        with self._stage(progress, LOADING, interest) as stage:
             staged = stage_rootfs(stage, self._shelf, stream, changes, message or "Imported from -", progress)
             with self._busy.holding([staged.image.id]):
                 self._publish([staged], dict.fromkeys(names, staged.image.id))
@@ -175,10 +185,13 @@ class Images:
                     self._delete(image_id)
 
     @contextmanager
-    def _stage(self, progress: Progress, voice: Voice) -> Iterator[Stage]:
+    def _stage(self, progress: Progress, voice: Voice, interest: Interest | None) -> Iterator[Stage]:
         try:
-            with self._shelf.fetching(), self._shelf.work.directory() as work:
-                yield Stage(self._places, self._shelf, work, progress, voice)
+            with self._shelf.fetching(), self._shelf.work.directory(interest) as work:
+                stage = Stage(self._places, self._shelf, work, progress, voice)
+                yield stage
+            if stage.superseded:
+                self._shelf.collect_blobs()
         except BaseException as error:
             self._shelf.collect_blobs()
             if isinstance(error, OSError):
@@ -188,7 +201,7 @@ class Images:
     def _fetch(self, stage: Stage, wanted: Sequence[_Wanted]) -> ImageList:
         """All of them, or none, and then their names in one step."""
         by_id = {each.manifest.config.digest: each for each in wanted}
-        with self._busy.holding(by_id):
+        with self._busy.holding(by_id, stage.work.interest):
             staged = [stage.fetch(each.source, each.manifest) for key, each in by_id.items() if key not in self._images]
             self._publish(staged, {name: each.manifest.config.digest for each in wanted for name in each.names})
             for image_id in by_id:
@@ -257,28 +270,6 @@ class Images:
 
     def _with_names(self, image: Image) -> Image:
         return _named(image, self._names.of(image.id))
-
-
-class _Locks:
-    """One lock an image, for as long as somebody wants it."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._held: set[str] = set()
-
-    @contextmanager
-    def holding(self, ids: Iterable[str]) -> Iterator[None]:
-        """All of them, from the moment when none is held by another."""
-        wanted = set(ids)
-        with self._changed:
-            self._changed.wait_for(lambda: not wanted & self._held)
-            self._held |= wanted
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held -= wanted
-                self._changed.notify_all()
 
 
 def _named(image: Image, names: Sequence[Reference]) -> Image:
