@@ -39,7 +39,7 @@ const char launcher_config[4096] = "PYCNI-LAUNCHER-CONFIG\n"
 static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
     PLUGIN("bridge", SINCE_0_1),  PLUGIN("host-local", SINCE_0_1), PLUGIN("loopback", SINCE_0_1),
     PLUGIN("portmap", SINCE_0_1), PLUGIN("firewall", SINCE_0_4),   PLUGIN("tuning", SINCE_0_1),
-    PLUGIN("dnsname", SINCE_0_1),
+    PLUGIN("static", SINCE_0_1),  PLUGIN("dnsname", SINCE_0_1),
 };
 
 struct header { char magic[4]; uint8_t version, kind; uint16_t fds; uint32_t length, parts[3]; };
