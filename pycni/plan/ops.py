@@ -11,8 +11,20 @@ from pycni.kernel.model import PortVlan, Route
 from pycni.record import Record
 from pycni.spec.address import Prefix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.plan.transaction import Transaction
+
 HOST = "host"
 CONTAINER = "container"
+
+
+class Step(Record):
+    """An operation that applies itself, in a module of its own that only the plugins that need it load."""
+
+    def apply(self, transaction: Transaction) -> None:
+        """Makes it true; each change is noted with `transaction.on_undo` before the next."""
+        raise NotImplementedError
 
 
 class EnsureBridge(Record):
@@ -139,4 +151,5 @@ Operation = (
     | AwaitPort
     | InstallRules
     | FlushUdp
+    | Step
 )

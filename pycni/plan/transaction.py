@@ -95,10 +95,14 @@ class Transaction:
     def apply(self, plan: Iterable[ops.Operation]) -> Applied:
         """Makes the operations true, in order; CniError when one cannot be.  The answer grows over several calls."""
         for operation in plan:
-            _APPLY[type(operation)](self, operation)
+            if isinstance(operation, ops.Step):
+                operation.apply(self)
+            else:
+                _APPLY[type(operation)](self, operation)
         return self.applied
 
-    def _place(self, place: str) -> NamespaceApi:
+    def place(self, place: str) -> NamespaceApi:
+        """The namespace that an operation's `place` means."""
         return self._host if place == ops.HOST else self._container()
 
     def _others_on(self, index: int) -> bool:
@@ -287,7 +291,7 @@ class Transaction:
             raise CniError(f"failed to enable forwarding: open /proc/sys/{path}: {reason}") from None
 
     def _sysctl(self, op: ops.Sysctl) -> None:
-        where = self._place(op.place)
+        where = self.place(op.place)
         try:
             before = where.replace_sysctl(op.path, op.value)
         except OSError as error:
@@ -299,7 +303,7 @@ class Transaction:
             self.on_undo(f"sysctl {op.path}", lambda: where.write_sysctl(op.path, old))
 
     def _set_link(self, op: ops.SetLink) -> None:
-        where = self._place(op.place)
+        where = self.place(op.place)
         link = where.link(op.name)
         if link is None:
             raise CniError(f'failed to get "{op.name}": Link not found')
