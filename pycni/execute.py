@@ -16,7 +16,7 @@ from pycni.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from signal import SIGPIPE, SIGXFSZ, strsignal
 else:
@@ -42,8 +42,9 @@ def execute(
     stdin: bytes,
     inside: Callable[[], AbstractContextManager[object]] | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    arguments: Sequence[str] = (),
 ) -> Completed:
-    """Run the file at `path`, without arguments, with exactly this environment and input.
+    """Run the file at `path` with exactly these arguments, this environment and this input.
 
     The child is started within `inside()`: a thread that steps into a namespace for the time of the start leaves the
     child there.  A file that is being written is tried again, up to six times, a second apart (contract 1.13)."""
@@ -51,7 +52,7 @@ def execute(
         if attempt:
             sleep(_BUSY_SECONDS)
         try:
-            return _run(path, environment, stdin, inside)
+            return _run(path, arguments, environment, stdin, inside)
         except OSError as error:
             reason = error
             if error.errno != ETXTBSY:
@@ -98,6 +99,7 @@ class _Here:
 
 def _run(
     path: str,
+    arguments: Sequence[str],
     environment: Mapping[str, str],
     stdin: bytes,
     inside: Callable[[], AbstractContextManager[object]] | None,
@@ -112,7 +114,7 @@ def _run(
         with inside() if inside is not None else _Here():
             # the interpreter ignores these two signals, and a child would inherit that
             child = os.posix_spawn(
-                path, [path], environment, file_actions=actions, setsigmask=(), setsigdef=(SIGPIPE, SIGXFSZ)
+                path, [path, *arguments], environment, file_actions=actions, setsigmask=(), setsigdef=(SIGPIPE, SIGXFSZ)
             )
         try:
             descriptors.close(source, out_child, err_child)

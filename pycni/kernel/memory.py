@@ -12,8 +12,8 @@ from errno import EACCES, EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, ERA
 
 from pycni.kernel.failure import errno_text
 from pycni.kernel.links import NAME_LIMIT
-from pycni.kernel.memory_device import DEFAULT_MTU, Device, Sysctls
-from pycni.kernel.memory_routing import RoutingTables
+from pycni.kernel.memory_device import DEFAULT_MTU, Device
+from pycni.kernel.memory_state import LOOPBACK, State
 from pycni.kernel.model import TABLE_MAIN, InterfaceAddress
 from pycni.kernel.namespace import TRASH_GROUP
 from pycni.kernel.netns import NamespaceMissing
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pycni.kernel.api import NamespaceApi
+    from pycni.kernel.memory_rtnetlink import MemoryRtnetlink
+    from pycni.kernel.memory_virtual import MemoryVirtualLinks
     from pycni.kernel.model import Link, PortVlan, Route
     from pycni.spec.address import Address, Prefix
 
 _DEVICE_NUMBER = 4
 """st_dev of every in-memory namespace's identity, like nsfs one number for all."""
-
-_LOOPBACK = 1
-"""lo's index in every namespace."""
 
 _SCOPE_LINK = 253
 _SCOPE_HOST = 254
@@ -49,12 +48,14 @@ class MemoryKernel:
 
     def __init__(self, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self.random_bytes = random_bytes
-        self._paths: dict[str, _State] = {}
-        self._states: dict[int, _State] = {}
+        self.lacking: set[str] = set()
+        """Kinds of pseudo-devices and queueing disciplines for which there is no driver; tests add some."""
+        self._paths: dict[str, State] = {}
+        self._states: dict[int, State] = {}
 
     def create(self, path: str = "") -> MemoryNamespace:
         """A new namespace with lo, down; with a path it can be opened by that again."""
-        state = _State(len(self._states) + 1, self._states)
+        state = State(len(self._states) + 1, self._states)
         if path:
             self._paths[path] = state
         return MemoryNamespace(self, state)
@@ -68,7 +69,7 @@ class MemoryKernel:
     def destroy(self, path: str) -> None:
         """The namespace ends, and its devices with it, of a veth pair both ends."""
         state = self._paths.pop(path)
-        for index in [each for each in state.devices if each != _LOOPBACK]:
+        for index in [each for each in state.devices if each != LOOPBACK]:
             state.delete(index)
 
     def random_mac(self) -> bytes:
@@ -77,64 +78,12 @@ class MemoryKernel:
         return bytes([first & 0xFC | 2, *rest])
 
 
-class _State:
-    """What a namespace holds; several MemoryNamespace objects may look at one."""
-
-    def __init__(self, number: int, states: dict[int, _State]) -> None:
-        self.number = number
-        self.devices: dict[int, Device] = {}
-        self.routes = RoutingTables()
-        self.sysctls = Sysctls()
-        self.udp_flows: list[tuple[int, int]] = []
-        self._states = states
-        self._netns_ids: dict[int, int] = {}
-        self._last_index = 0
-        states[number] = self
-        self.add("lo", "", bytes(6))
-
-    def add(self, name: str, kind: str, mac: bytes) -> Device:
-        self._last_index += 1
-        device = Device(self._last_index, name, kind, mac, self.number)
-        self.devices[device.index] = device
-        return device
-
-    def named(self, name: str) -> Device | None:
-        return next((each for each in self.devices.values() if each.name == name), None)
-
-    def ports(self, index: int) -> list[Device]:
-        return [each for each in self.devices.values() if each.master == index]
-
-    def refresh(self, master: int) -> None:
-        """A bridge's ports have changed."""
-        if master:
-            self.devices[master].follow_ports(self.ports(master))
-
-    def netns_id(self, number: int) -> int | None:
-        """The number under which this namespace knows another one, None for itself."""
-        return None if number == self.number else self._netns_ids.setdefault(number, len(self._netns_ids))
-
-    def delete(self, index: int) -> None:
-        device = self.devices.pop(index)
-        self.routes.drop_device(index)
-        for port in self.ports(index):
-            port.set_master(0)
-        self.refresh(device.master)
-        peer, device.peer = device.peer, None
-        if peer is not None:
-            peer.peer = None
-            self._states[peer.namespace].delete(peer.index)
-
-    def snapshot(self, device: Device) -> Link:
-        peer_netns = None if device.peer is None else self.netns_id(device.peer.namespace)
-        return device.snapshot(self.ports(device.index), peer_netns)
-
-
 class MemoryNamespace:
     """One user's view of a namespace; see `pycni.kernel.namespace.Namespace` for what each method does."""
 
-    def __init__(self, kernel: MemoryKernel, state: _State) -> None:
+    def __init__(self, kernel: MemoryKernel, state: State) -> None:
         self._kernel = kernel
-        self._state = state
+        self.state = state
         self.fd = state.number
         self.identity = (_DEVICE_NUMBER, state.number)
 
@@ -149,14 +98,31 @@ class MemoryNamespace:
     def close(self) -> None:
         """Nothing to give back; the namespace lives on."""
 
+    def random_mac(self) -> bytes:
+        return self._kernel.random_mac()
+
     def entered(self) -> MemoryNamespace:
         """The code inside sees nothing of it: there are no in-memory sockets or files."""
-        return MemoryNamespace(self._kernel, self._state)
+        return MemoryNamespace(self._kernel, self.state)
+
+    def rtnetlink(self) -> MemoryRtnetlink:
+        """Answers about what has no call of its own."""
+        from pycni.kernel.memory_rtnetlink import MemoryRtnetlink
+
+        return MemoryRtnetlink(self.state.devices, self.state.routes, self._create, self._kernel.lacking)
+
+    def _create(self, name: str, kind: str, mtu: int) -> Device | int:
+        refusal = self.name_refusal(name) or (_mtu_refusal(mtu) if mtu else 0)
+        if refusal:
+            return refusal
+        device = self.state.add(name, kind, self._kernel.random_mac())
+        device.mtu = mtu or DEFAULT_MTU
+        return device
 
     @property
     def udp_flows(self) -> list[tuple[int, int]]:
         """(family, port) of the UDP flows that connection tracking knows; tests add some."""
-        return self._state.udp_flows
+        return self.state.udp_flows
 
     def port_flags(self, index: int) -> tuple[bool, bool]:
         """(hairpin, isolated) of a bridge port."""
@@ -166,23 +132,23 @@ class MemoryNamespace:
     # --- devices ---------------------------------------------------------------------------------------------------
 
     def link(self, name: str) -> Link | None:
-        device = self._state.named(name)
-        return None if device is None else self._state.snapshot(device)
+        device = self.state.named(name)
+        return None if device is None else self.state.snapshot(device)
 
     def link_by_index(self, index: int) -> Link | None:
-        device = self._state.devices.get(index)
-        return None if device is None else self._state.snapshot(device)
+        device = self.state.devices.get(index)
+        return None if device is None else self.state.snapshot(device)
 
     def links(self) -> list[Link]:
-        return [self._state.snapshot(device) for device in self._state.devices.values()]
+        return [self.state.snapshot(device) for device in self.state.devices.values()]
 
     def create_bridge(self, name: str, mtu: int = 0, vlan_filtering: bool = False) -> Link:
         what = f'create bridge "{name}"'
-        _refuse(what, self._name_refusal(name) or _mtu_refusal(mtu or DEFAULT_MTU))
-        device = self._state.add(name, "bridge", self._kernel.random_mac())
+        _refuse(what, self.name_refusal(name) or _mtu_refusal(mtu or DEFAULT_MTU))
+        device = self.state.add(name, "bridge", self._kernel.random_mac())
         device.vlan_filtering = vlan_filtering
         device.mtu = mtu or DEFAULT_MTU
-        return self._state.snapshot(device)
+        return self.state.snapshot(device)
 
     def create_veth(
         self,
@@ -196,19 +162,19 @@ class MemoryNamespace:
     ) -> tuple[Link, Link]:
         if not isinstance(container, MemoryNamespace):
             raise TypeError("a pair of an in-memory namespace has both ends in memory")
-        _refuse("", container._name_refusal(name) or self._name_refusal(host_name) or self._master_refusal(master))
+        _refuse("", container.name_refusal(name) or self.name_refusal(host_name) or self._master_refusal(master))
         _refuse("", _mtu_refusal(mtu or DEFAULT_MTU) or (0 if mac is None else _mac_refusal(mac)))
         if host_name == name and container.identity == self.identity:
             _refuse("", EEXIST)
-        peer = container._state.add(name, "veth", mac or self._kernel.random_mac())
-        device = self._state.add(host_name, "veth", self._kernel.random_mac())
+        peer = container.state.add(name, "veth", mac or self._kernel.random_mac())
+        device = self.state.add(host_name, "veth", self._kernel.random_mac())
         device.peer, peer.peer = peer, device
         device.mtu = peer.mtu = mtu or DEFAULT_MTU
         device.set_master(master)
         device.group = group
-        self._state.refresh(master)
-        self._set_up(device, True)
-        return self._state.snapshot(device), container._state.snapshot(peer)
+        self.state.refresh(master)
+        self.state.set_up(device, True)
+        return self.state.snapshot(device), container.state.snapshot(peer)
 
     def set_link(
         self,
@@ -226,7 +192,7 @@ class MemoryNamespace:
     ) -> None:
         device = self._device(index, "change device")
         refusal = (0 if mac is None else _mac_refusal(mac)) or (0 if mtu is None else _mtu_refusal(mtu))
-        refusal = refusal or (0 if name in (None, device.name) else self._name_refusal(name or ""))
+        refusal = refusal or (0 if name in (None, device.name) else self.name_refusal(name or ""))
         _refuse(f"change device {device.name}", refusal or self._master_refusal(master or 0))
         before = device.master
         if mac is not None:
@@ -234,16 +200,16 @@ class MemoryNamespace:
         if mtu is not None:
             device.mtu, device.mtu_pinned = mtu, True
         if master is not None:
-            device.set_master(master)
+            self.state.join(device, master)
         device.name = device.name if name is None else name
         device.txqlen = device.txqlen if txqlen is None else txqlen
         device.group = device.group if group is None else group
         device.alias = device.alias if alias is None else alias
         device.set_flags(None, promiscuous, allmulti)
-        self._state.refresh(before)
-        self._state.refresh(device.master)
+        self.state.refresh(before)
+        self.state.refresh(device.master)
         if up is not None:
-            self._set_up(device, up)
+            self.state.set_up(device, up)
 
     def set_port(self, index: int, hairpin: bool, isolated: bool) -> None:
         device = self._device(index, "change bridge port")
@@ -255,28 +221,33 @@ class MemoryNamespace:
         return device.vlan_filtering if device.kind == "bridge" else None
 
     def port_vlans(self, index: int) -> list[PortVlan]:
-        device = self._state.devices.get(index)
+        device = self.state.devices.get(index)
         return [] if device is None else [device.vlans[vid] for vid in sorted(device.vlans)]
 
     def add_port_vlans(self, index: int, vlans: Sequence[PortVlan]) -> None:
-        device = self._state.devices.get(index)
+        device = self.state.devices.get(index)
         _refuse("", ENODEV if device is None else device.add_vlans(vlans))
 
     def remove_port_vlans(self, index: int, vlans: Sequence[PortVlan]) -> None:
-        device = self._state.devices.get(index)
+        device = self.state.devices.get(index)
         _refuse("", ENODEV if device is None else device.remove_vlans(vlans))
 
+    def virtual(self) -> MemoryVirtualLinks:
+        from pycni.kernel.memory_virtual import MemoryVirtualLinks
+
+        return MemoryVirtualLinks(self)
+
     def delete_link(self, index: int) -> None:
-        if index in self._state.devices:
-            _refuse("delete device lo", EOPNOTSUPP if index == _LOOPBACK else 0)
-            self._state.delete(index)
+        if index in self.state.devices:
+            _refuse("delete device lo", EOPNOTSUPP if index == LOOPBACK else 0)
+            self.state.delete(index)
 
     def delete_group(self, group: int) -> None:
-        for index in [each.index for each in self._state.devices.values() if each.group == group]:
+        for index in [each.index for each in self.state.devices.values() if each.group == group]:
             self.delete_link(index)
 
     def retire(self, container: NamespaceApi, link: Link) -> bool:
-        device = self._state.devices.get(link.link)
+        device = self.state.devices.get(link.link)
         peer = None if device is None else device.peer
         if device is None or peer is None or (_DEVICE_NUMBER, peer.namespace) != container.identity:
             return False
@@ -287,13 +258,13 @@ class MemoryNamespace:
         return True
 
     def discard_name(self, index: int) -> None:
-        if index in self._state.devices:
+        if index in self.state.devices:
             self.set_link(index, up=False, name="pyn" + self._kernel.random_bytes(4).hex())
 
     # --- addresses and routes --------------------------------------------------------------------------------------
 
     def addresses(self, index: int) -> list[InterfaceAddress]:
-        device = self._state.devices.get(index)
+        device = self.state.devices.get(index)
         found = [] if device is None else device.addresses
         return sorted(found, key=lambda each: each.prefix.family)
 
@@ -301,13 +272,13 @@ class MemoryNamespace:
         self.configure(index, (prefix,), (), up=False)
 
     def remove_address(self, index: int, prefix: Prefix) -> None:
-        device = self._state.devices.get(index)
+        device = self.state.devices.get(index)
         if device is not None and any(each.prefix == prefix for each in device.addresses):
             device.addresses = [each for each in device.addresses if each.prefix != prefix]
-            self._state.routes.drop_address(index, prefix)
+            self.state.routes.drop_address(index, prefix)
 
     def configure(self, index: int, addresses: Sequence[Prefix], routes: Sequence[Route], up: bool = True) -> None:
-        name = self._state.devices[index].name if index in self._state.devices else f"with index {index}"
+        name = self.state.devices[index].name if index in self.state.devices else f"with index {index}"
         own = [route.replace(device=index) for route in routes]
         for route in own:
             try:
@@ -316,27 +287,27 @@ class MemoryNamespace:
                 raise KernelError(f"failed to add route '{route_text(route, name)}': {error}", EINVAL) from None
         refusals = [(f'add IP addr {each} to "{name}"', self._add_address(index, each)) for each in addresses]
         if up:
-            device = self._state.devices.get(index)
-            refusals.append((f'set "{name}" UP', ENODEV if device is None else self._set_up(device, True)))
+            device = self.state.devices.get(index)
+            refusals.append((f'set "{name}" UP', ENODEV if device is None else self.state.set_up(device, True)))
         refusals += [
-            (f"add route '{route_text(each, name)}'", self._state.routes.add(each, self._state.devices)) for each in own
+            (f"add route '{route_text(each, name)}'", self.state.routes.add(each, self.state.devices)) for each in own
         ]
         for what, number in refusals:
             _refuse(what, number)
 
     def routes(self, family: int, table: int | None = TABLE_MAIN) -> list[Route]:
-        return self._state.routes.list(family, table)
+        return self.state.routes.list(family, table)
 
     def route_to(self, address: Address) -> Route | None:
-        return self._state.routes.lookup(address, self._state.devices)
+        return self.state.routes.lookup(address, self.state.devices)
 
     # --- the rest --------------------------------------------------------------------------------------------------
 
     def read_sysctl(self, path: str) -> str:
-        return self._state.sysctls.read(path, self._state.devices.values())
+        return self.state.sysctls.read(path, self.state.devices.values())
 
     def write_sysctl(self, path: str, value: str) -> None:
-        self._state.sysctls.write(path, value, self._state.devices.values())
+        self.state.sysctls.write(path, value, self.state.devices.values())
 
     def replace_sysctl(self, path: str, value: str) -> str | None:
         try:
@@ -348,28 +319,17 @@ class MemoryNamespace:
         return before
 
     def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> None:
-        flows = self._state.udp_flows
+        flows = self.state.udp_flows
         flows[:] = [each for each in flows if each[0] != family or each[1] not in ports]
 
     def _device(self, index: int, what: str) -> Device:
-        device = self._state.devices.get(index)
+        device = self.state.devices.get(index)
         if device is None:
             raise KernelError(f"failed to {what} with index {index}: {errno_text(ENODEV)}", ENODEV)
         return device
 
-    def _set_up(self, device: Device, up: bool) -> int:
-        if device.is_up and not up:
-            keep = device.conf["ipv6"]["keep_addr_on_down"] != "0"
-            device.addresses = [each for each in device.addresses if keep or each.prefix.family == 4]
-            self._state.routes.drop_device(device.index)
-        elif up and not device.is_up:
-            for each in device.addresses:
-                self._state.routes.add_connected(device.index, each)
-        device.set_flags(up, None, None)
-        return 0
-
     def _add_address(self, index: int, prefix: Prefix) -> int:
-        device = self._state.devices.get(index)
+        device = self.state.devices.get(index)
         if device is None:
             return ENODEV
         if prefix.family == 6 and device.conf["ipv6"]["disable_ipv6"] != "0":
@@ -380,23 +340,23 @@ class MemoryNamespace:
         address = InterfaceAddress(prefix, _scope(prefix.address), _IFA_F_PERMANENT)
         device.addresses.append(address)
         if device.is_up:
-            self._state.routes.add_connected(index, address)
+            self.state.routes.add_connected(index, address, self.state.table_of(device))
         return 0
 
-    def _name_refusal(self, name: str) -> int:
+    def name_refusal(self, name: str) -> int:
         if len(name.encode()) > NAME_LIMIT:
             return ERANGE
         if name in ("", ".", "..") or any(each in _FORBIDDEN_IN_NAMES for each in name):
             return EINVAL
-        return 0 if self._state.named(name) is None else EEXIST
+        return 0 if self.state.named(name) is None else EEXIST
 
     def _master_refusal(self, master: int) -> int:
         if not master:
             return 0
-        device = self._state.devices.get(master)
+        device = self.state.devices.get(master)
         if device is None:
             return EINVAL
-        return 0 if device.kind == "bridge" else EOPNOTSUPP
+        return 0 if device.kind in ("bridge", "vrf") else EOPNOTSUPP
 
 
 def _refuse(what: str, number: int) -> None:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pycni.kernel.kinds import Kind, Tap
+
 IFF_LOOPBACK = 0x8
 _IFF_BROADCAST_MULTICAST = 0x1002
 _IFF_RUNNING_LOWER_UP = 0x10040
@@ -37,12 +39,15 @@ _CONF_DEFAULTS = {
         "enhanced_dad": "1",
         "forwarding": "0",
         "keep_addr_on_down": "0",
+        "ndisc_notify": "0",
     },
 }
 
 
 class Device:
-    """One network device; `peer` is a veth's other end, `namespace` the number of the one the device is in."""
+    """One network device; `peer` is a veth's other end, `lower` the device that this one is on top of, `namespace` the
+    number of the one the device is in; `details` and `tap` say what was asked for of those that have more than a
+    kind."""
 
     def __init__(self, index: int, name: str, kind: str, mac: bytes, namespace: int) -> None:
         self.index = index
@@ -60,17 +65,26 @@ class Device:
         self.hairpin = False
         self.isolated = False
         self.peer: Device | None = None
+        self.lower: Device | None = None
+        self.uppers: list[Device] = []
+        self.details: Kind | None = None
+        self.tap: Tap | None = None
         self.namespace = namespace
         self.vlan_filtering = False
         self.vlans: dict[int, PortVlan] = {}
+        self.table = 0
+        """A vrf's."""
+        self.qdiscs: dict[int, bytes] = {}
+        """By their parent."""
+        self.filters: list[bytes] = []
         self.addresses: list[InterfaceAddress] = []
         self.conf = {family: dict(values) for family, values in _CONF_DEFAULTS.items()}
 
-    def set_master(self, master: int) -> None:
+    def set_master(self, master: int, bridge: bool = True) -> None:
         """A port starts anew in each bridge, in VLAN 1 like every other."""
         self.master = master
         self.hairpin = self.isolated = False
-        self.vlans = {1: PortVlan(1, pvid=True, untagged=True)} if master else {}
+        self.vlans = {1: PortVlan(1, pvid=True, untagged=True)} if master and bridge else {}
 
     def add_vlans(self, vlans: Sequence[PortVlan]) -> int:
         """The errno of the kernel's refusal, 0 for none."""
@@ -102,6 +116,10 @@ class Device:
             return False
         if self.peer is not None:
             return self.peer.is_up
+        if self.lower is not None:
+            return self.lower.has_carrier(())
+        if self.kind == "tun":
+            return False  # nobody has it open
         return self.kind != "bridge" or any(port.has_carrier(()) for port in ports)
 
     def set_flags(self, up: bool | None, promiscuous: bool | None, allmulti: bool | None) -> None:
@@ -121,8 +139,9 @@ class Device:
         """The device as rtnetlink would show it."""
         carrier = self.has_carrier(ports)
         operstate = OPER_UP if carrier else _OPER_DOWN
-        if carrier and self.name == "lo":
+        if carrier and (self.name == "lo" or self.kind == "dummy"):
             operstate = _OPER_UNKNOWN
+        other = self.peer or self.lower
         return Link(
             self.index,
             self.name,
@@ -131,7 +150,7 @@ class Device:
             self.mtu,
             self.flags | (_IFF_RUNNING_LOWER_UP if carrier else 0),
             self.master,
-            0 if self.peer is None else self.peer.index,
+            0 if other is None else other.index,
             peer_netns,
             operstate,
             self.txqlen,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from errno import EEXIST, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, ENODEV
 
 from pycni.kernel.model import TABLE_MAIN, Route
+from pycni.kernel.rules import Rule, new_rule
 from pycni.spec.address import Prefix
 
 TYPE_CHECKING = False
@@ -19,6 +20,9 @@ _PROTOCOL_KERNEL = 2
 _SCOPE_LINK = 253
 _METRIC_PREFIX6 = 256
 _METRIC_DEFAULT6 = 1024
+_TABLE_DEFAULT = 253
+_RULES = ((255, 0), (TABLE_MAIN, 32766), (_TABLE_DEFAULT, 32767))
+"""The table and priority of the rules that a namespace is born with; IPv6 has none for the last table."""
 
 
 class RoutingTables:
@@ -26,6 +30,13 @@ class RoutingTables:
 
     def __init__(self) -> None:
         self._routes: list[Route] = []
+        self.rules = [
+            new_rule(Rule(family, None, table, priority))[2]
+            for family in (4, 6)
+            for table, priority in _RULES
+            if family == 4 or table != _TABLE_DEFAULT
+        ]
+        """As messages, first the one that is asked first; both families in one list."""
 
     def add(self, route: Route, devices: Mapping[int, Device]) -> int:
         """Adds a route; 0, or the errno of the kernel's refusal."""
@@ -51,11 +62,26 @@ class RoutingTables:
         self._routes.append(route)
         return 0
 
-    def add_connected(self, index: int, address: InterfaceAddress) -> None:
+    def remove(self, route: Route) -> bool:
+        """Whether there was exactly this route, whoever made it."""
+        found = next((each for each in self._routes if _hop(each) == _hop(route)), None)
+        if found is not None:
+            self._routes.remove(found)
+        return found is not None
+
+    def displace(self, route: Route) -> None:
+        """Makes room for a route that comes in the place of another one for the same packets."""
+        packets = _hop(route.replace(gateway=None, device=0, scope=0))
+        for each in self._routes:
+            if _hop(each.replace(gateway=None, device=0, scope=0)) == packets:
+                self._routes.remove(each)
+                return
+
+    def add_connected(self, index: int, address: InterfaceAddress, table: int = TABLE_MAIN) -> None:
         """The route to an address' own subnet, which the kernel adds on a device that is up."""
         prefix = address.prefix
         if prefix.family == 6:
-            route = Route(prefix.network, None, _METRIC_PREFIX6, TABLE_MAIN, 0, device=index, protocol=_PROTOCOL_KERNEL)
+            route = Route(prefix.network, None, _METRIC_PREFIX6, table, 0, device=index, protocol=_PROTOCOL_KERNEL)
         elif prefix.length == prefix.address.bits:
             return
         else:
@@ -63,7 +89,7 @@ class RoutingTables:
                 prefix.network,
                 None,
                 0,
-                TABLE_MAIN,
+                table,
                 _SCOPE_LINK,
                 source=prefix.address,
                 device=index,

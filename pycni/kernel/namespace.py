@@ -8,15 +8,7 @@ namespace cannot be entered.
 from __future__ import annotations
 
 import os
-from errno import (
-    EACCES,
-    EADDRNOTAVAIL,
-    EHOSTUNREACH,
-    EINVAL,
-    ENETUNREACH,
-    ENODEV,
-    ENOENT,
-)
+from errno import EACCES, EADDRNOTAVAIL, EHOSTUNREACH, EINVAL, ENETUNREACH, ENODEV, ENOENT
 
 from pycni.kernel import addresses as _addresses
 from pycni.kernel import links as _links
@@ -35,6 +27,7 @@ if TYPE_CHECKING:
     from pycni.kernel.api import NamespaceApi
     from pycni.kernel.model import InterfaceAddress, PortVlan, Route
     from pycni.kernel.netlink import Message, Reply
+    from pycni.kernel.virtual_links import VirtualLinks
     from pycni.spec.address import Address, Prefix
 
 TRASH_GROUP = 0x70796E21
@@ -204,6 +197,12 @@ class Namespace:
         from pycni.kernel.port_vlans import remove_port_vlans
 
         self.rtnetlink().request(remove_port_vlans(index, vlans))
+
+    def virtual(self) -> VirtualLinks:
+        """Devices on top of others, dummies and taps."""
+        from pycni.kernel.virtual_links import VirtualLinks
+
+        return VirtualLinks(self)
 
     def delete_link(self, index: int) -> None:
         """Deletes a device, and a veth's other end with it; one that is gone already is no failure."""

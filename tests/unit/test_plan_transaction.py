@@ -62,7 +62,7 @@ class Trap:
 
 class TrappedNamespace(MemoryNamespace):
     def __init__(self, kernel: MemoryKernel, inner: MemoryNamespace, trap: Trap) -> None:
-        super().__init__(kernel, inner._state)
+        super().__init__(kernel, inner.state)
         for name in _CHANGES:
             setattr(self, name, trap.around(name, getattr(self, name)))
 
