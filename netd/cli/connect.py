@@ -30,7 +30,7 @@ def connect(context: Context, arguments: Arguments) -> int:
     from netd.networks import attach
     from pycni.spec import result
 
-    attachment, added = attach.connect(arguments.network, _wish(arguments), context.places, context.environ)
+    attachment, added = attach.connect(arguments.network, _wish(context, arguments), context.places, context.environ)
     if arguments.json:
         context.out.write(output.json_text(result.to_object(added, "1.1.0")))
     else:
@@ -49,7 +49,7 @@ def disconnect(context: Context, arguments: Arguments) -> int:
     from netd.networks import attach
     from netd.sandbox import foreign
 
-    target = foreign.find(arguments.container)
+    target = foreign.find(arguments.container, *foreign.states(context.environ))
     for each in attach.disconnect(
         arguments.network, target.netns, context.places, context.environ, arguments.ifname, target.container_id
     ):
@@ -68,7 +68,7 @@ def _is_foreign(arguments: Arguments) -> bool:
     return foreign
 
 
-def _wish(arguments: Arguments) -> Wish:
+def _wish(context: Context, arguments: Arguments) -> Wish:
     from netd.networks import attach
     from netd.ports.grammar import PublishedPort, parse_fixed
     from netd.sandbox import foreign
@@ -81,7 +81,7 @@ def _wish(arguments: Arguments) -> Wish:
     ports: tuple[PublishedPort, ...] = ()
     for text in arguments.publish:
         ports += parse_fixed(text)
-    target = foreign.find(arguments.container)
+    target = foreign.find(arguments.container, *foreign.states(context.environ))
     return attach.Wish(
         target.netns,
         arguments.id or target.container_id,
@@ -90,4 +90,5 @@ def _wish(arguments: Arguments) -> Wish:
         arguments.mac_address,
         ports,
         tuple(arguments.alias),
+        arguments.container,
     )

@@ -61,6 +61,8 @@ def _run(context: Context, arguments: Arguments, body: dict[str, object], stream
             if session is None:
                 context.daemon.post(container(made, "/start"))
         except ApiError as error:
+            if arguments.detach:
+                context.out.write(made + "\n")  # docker's: the container is there, whatever became of it
             context.complain(str(error))
             return status_of(str(error))
     if session is None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from netd.networks import directory
-from netd.networks.errors import InvalidRequest, NetworkError, NotFound
+from netd.networks.errors import AlreadyConnected, InvalidRequest, NetworkError, NotFound
 from netd.networks.places import Places
 from netd.networks.usage import attachments
 from netd.ports.grammar import PublishedPort
@@ -32,7 +32,8 @@ class AttachFailed(NetworkError):
 
 class Wish(Record):
     """What to attach, and how.  `netns` is a path; "" for `address`, `mac` and `ifname`: the network decides.
-    `aliases` are more names for it, answered by plugins that have the capability."""
+    `aliases` are more names for it, answered by plugins that have the capability; `name` is what
+    errors call it."""
 
     netns: str
     container_id: str
@@ -41,6 +42,7 @@ class Wish(Record):
     mac: str = ""
     ports: tuple[PublishedPort, ...] = ()
     aliases: tuple[str, ...] = ()
+    name: str = ""
 
 
 def container_id(netns: str) -> str:
@@ -49,10 +51,12 @@ def container_id(netns: str) -> str:
 
 
 def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str]) -> tuple[Attachment, Result]:
-    """Attaches; AttachFailed, with nothing left, when a plugin fails; NotFound; InvalidRequest names what is wrong."""
+    """Attaches; AttachFailed, with nothing left, when a plugin fails; NotFound; InvalidRequest names what is wrong;
+    AlreadyConnected, in docker's words."""
     network = _list(wanted, places)
     with Namespace.open(wish.netns) as namespace:
         present = {link.name for link in namespace.links()}
+    _refuse_second(wanted, wish, places, present)
     ifname = wish.ifname or next(name for name in (f"eth{number}" for number in range(1000)) if name not in present)
     if ifname in present:
         raise InvalidRequest(f"--ifname {ifname}: the namespace {wish.netns} has an interface of this name")
@@ -66,6 +70,17 @@ def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str])
         except CniError as second:
             raise AttachFailed(f"{error}; cleaning up after it failed too: {second}") from None
         raise AttachFailed(str(error)) from None
+
+
+def _refuse_second(wanted: str, wish: Wish, places: Places, present: set[str]) -> None:
+    """A record of an interface that is not there is of a container that ended without its engine's notice."""
+    network = directory.load(places.netconf_dir).find(wanted)
+    mine = (container_id(wish.netns), wish.container_id)
+    for each in attachments(network, places.cache_dir, places.lease_dir):
+        if (each.netns == wish.netns or each.container_id in mine) and not each.is_gone and each.ifname in present:
+            raise AlreadyConnected(
+                f"endpoint with name {wish.name or wish.netns} already exists in network {network.name}: {each.ifname}"
+            )
 
 
 def disconnect(

@@ -8,6 +8,7 @@ NetworkError            400
 ├── NameTaken           409  another list has this name
 ├── NotFound            404
 ├── Ambiguous           400  an id prefix fits several networks
+├── AlreadyConnected    403  the container is attached to this network
 ├── InUse               403  containers are attached
 ├── NotOurs             403  another program made the list
 └── RemovalFailed       500  some of it could not be removed; the network stays retired, and can be removed again
@@ -60,6 +61,12 @@ class NotFound(NetworkError):
 
 class Ambiguous(NetworkError):
     """An id prefix fits several networks."""
+
+
+class AlreadyConnected(NetworkError):
+    """The container is attached to this network."""
+
+    status = 403
 
 
 class InUse(NetworkError):

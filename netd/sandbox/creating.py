@@ -104,6 +104,8 @@ def _stand_alone(parts: Parts, container: Container, mode: Mode) -> None:
     if _without(container, mode.kind, modes.DEFAULT):
         raise InvalidParameter(f"{SHARED if mode.kind == modes.HOST else ALONE} (--network)")
     endpoint = container.networks.get(mode.kind, Endpoint())
+    if endpoint.mac_address:
+        raise InvalidParameter(modes.MAC_CONFLICT)
     known = parts.catalog.find(mode.kind)
     _clean(mode.kind, endpoint, known)
     container.networks = {mode.kind: endpoint}

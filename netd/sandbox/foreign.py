@@ -4,6 +4,8 @@ containerd keeps a bundle for every running task, whoever asked for it:
 
     <state>/io.containerd.runtime.v2.task/<namespace>/<id>/{init.pid,config.json}
 
+Where a containerd keeps its state is seen from its shims, which run in such bundles and are told its address.
+
 Imported by the command line; nothing heavy may be.
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from netd.networks.attach import container_id as id_of_namespace
 from netd.networks.errors import Ambiguous, InvalidRequest, NotFound
@@ -20,10 +22,13 @@ from pycni.record import Record
 NERDCTL, CRI, NAMESPACE = "nerdctl:", "cri:", "ns:"
 PREFIXES = (NERDCTL, CRI, NAMESPACE)
 CONTAINERD_STATE = "/run/containerd"
+ADDRESS = "CONTAINERD_ADDRESS"
+"""The variable that nerdctl and ctr know, too: the socket of the one containerd that is meant."""
 
 _TASKS = "io.containerd.runtime.v2.task"
 _CRI_NAMESPACE = "k8s.io"
 _NAME = "nerdctl/name"
+_SHIM = "containerd-shim-"
 _SHORTEST_PREFIX = 3
 
 
@@ -46,15 +51,41 @@ def is_foreign(text: str) -> bool:
     return text.startswith(PREFIXES)
 
 
-def find(text: str, state: str = CONTAINERD_STATE) -> Target:
-    """The running container behind `text`; InvalidRequest, NotFound, Ambiguous."""
+def find(text: str, *states: str) -> Target:
+    """The running container behind `text`, looked for below `states`; InvalidRequest, NotFound, Ambiguous."""
     if text.startswith(NAMESPACE):
         return _by_path(text)
     for prefix in (NERDCTL, CRI):
         wanted = text.removeprefix(prefix)
         if text.startswith(prefix) and wanted:
-            return _target(text, _choose(text, list(_matches(prefix, wanted, state))))
+            return _target(text, _choose(text, list(_matches(prefix, wanted, states or (CONTAINERD_STATE,)))))
     raise InvalidRequest(f"container {text!r}: expected nerdctl:NAME, cri:ID or ns:/path/of/a/network/namespace")
+
+
+def states(environ: Mapping[str, str], proc: str = "/proc") -> tuple[str, ...]:
+    """The state directories of all containerds that have containers, and the usual one; of one only, where the
+    variable says which."""
+    address = environ.get(ADDRESS, "").removeprefix("unix://")
+    found = [] if address else [CONTAINERD_STATE]
+    for pid in filter(str.isdecimal, _names(proc)):
+        at, told = _shim(f"{proc}/{pid}")
+        if at and address in ("", told):
+            found.append(at)
+    by_path = {os.path.realpath(f"{state}/{_TASKS}"): state for state in found}
+    return tuple(by_path.values()) or (os.path.dirname(address),)
+
+
+def _shim(process: str) -> tuple[str, str]:
+    """State directory and address of a shim's containerd; ("", "") for other processes."""
+    try:
+        with open(f"{process}/cmdline", "rb") as stream:
+            words = os.fsdecode(stream.read()).split("\0")
+        if not os.path.basename(words[0]).startswith(_SHIM) or "-address" not in words[:-1]:
+            return "", ""
+        state, tasks, _ = os.readlink(f"{process}/cwd").partition(f"/{_TASKS}/")
+    except OSError:
+        return "", ""  # it has ended meanwhile
+    return (state, words[words.index("-address") + 1]) if tasks else ("", "")
 
 
 def _by_path(text: str) -> Target:
@@ -64,8 +95,8 @@ def _by_path(text: str) -> Target:
     return Target(path, id_of_namespace(path))
 
 
-def _matches(prefix: str, wanted: str, state: str) -> Iterator[_Task]:
-    for task in _tasks(state):
+def _matches(prefix: str, wanted: str, states: tuple[str, ...]) -> Iterator[_Task]:
+    for task in (each for state in states for each in _tasks(state)):
         if (task.namespace == _CRI_NAMESPACE) != (prefix == CRI):
             continue
         by_id = task.id.startswith(wanted) and (len(wanted) >= _SHORTEST_PREFIX)

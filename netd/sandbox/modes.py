@@ -15,6 +15,7 @@ DEFAULT = "default"
 PREDEFINED = (BRIDGE, HOST, NONE)
 _CONTAINER_PREFIX = "container:"
 
+MAC_CONFLICT = "conflicting options: mac-address and the network mode (--mac-address)"
 DISCARDED = "published ports are discarded when using host network mode"
 
 Conflict = tuple[bool, str]
@@ -63,6 +64,9 @@ def refuse_contradictions(
     that an image exposes contradict nothing."""
     if mode.kind == CONTAINER:
         _refuse(_with_container(config, host_config, exposed))
+    if mode.kind in (HOST, NONE) and config.mac_address:
+        # docker's of before 25; since then it takes the flag and does nothing
+        raise InvalidParameter(MAC_CONFLICT)
     if mode.kind == HOST:
         network = sorted(key for key in host_config.sysctls or {} if key.startswith("net."))
         _refuse(

@@ -3,8 +3,9 @@
     <state>/io.containerd.runtime.v2.task/<namespace>/<id>/config.json     annotations nerdctl/name, nerdctl/state-dir
     <nerdctl/state-dir>/resolv.conf                                        made when the container was created
 
-While nerdctl's hook runs, the container's first process still stands in its bundle, so containerd's `state` need not be
-known.  nerdctl's own table of names and hosts is written only afterwards (contract clients 1.6).
+While nerdctl's hook runs, the container's first process still stands in its bundle, and later its parent, the shim, in
+one below the same state directory, so containerd's `state` need not be known.  nerdctl's own table of names and hosts is
+written only afterwards (contract clients 1.6).
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ def look_up(state: str, container_id: str, netns: str) -> Known:
     if not namespace:
         return Known()
     place = f"/{_TASKS}/{namespace}/{own}"
-    bundle = _object(f"{_standing_in(netns, place) or state + place}/config.json")
+    process, slash, rest = netns.partition("/ns/net")
+    if slash and not rest and process.startswith("/proc/"):
+        directory = _standing_in(process).removesuffix("/rootfs")
+        if directory.endswith(place):
+            state = directory.removesuffix(place)
+        else:
+            state = _standing_in(_parent(process)).partition(f"/{_TASKS}/")[0] or state
+    bundle = _object(f"{state}{place}/config.json")
     annotations = bundle.get("annotations")
     if not isinstance(annotations, dict):
         annotations = {}
@@ -40,16 +48,21 @@ def look_up(state: str, container_id: str, netns: str) -> Known:
     return Known(name, hostname, servers, ndots)
 
 
-def _standing_in(netns: str, place: str) -> str:
-    """The bundle the process is in, "" when it is in no bundle of this container."""
-    process, slash, rest = netns.partition("/ns/net")
-    if not (slash and not rest and process.startswith("/proc/")):
-        return ""
+def _standing_in(process: str) -> str:
+    """Its working directory; "" when it has ended."""
     try:
-        directory = os.readlink(f"{process}/cwd").removesuffix("/rootfs")
+        return os.readlink(f"{process}/cwd")
     except OSError:
         return ""
-    return directory if directory.endswith(place) else ""
+
+
+def _parent(process: str) -> str:
+    try:
+        with open(f"{process}/stat", encoding="ascii", errors="replace") as file:
+            # the name before it may hold anything, also parentheses
+            return f"/proc/{file.read().rpartition(')')[2].split()[1]}"
+    except (OSError, IndexError):
+        return "/proc/0"
 
 
 def _object(path: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from .crictl import Crictl
 from .host import LAN, CommandFailed, Host
 from .image import IMAGE
 from .nerdctl import Nerdctl
-from .ours import pynet, start_api, start_dns
+from .ours import command, pynet, start_api, start_dns
 from .podman import Podman
 from .polling import wait_until
 from .probes import Runs, addresses, fetch, gateway, serve_command
@@ -23,18 +23,15 @@ pytestmark = pytest.mark.parametrize("plugin_set", ["ours"], indirect=True)
 @pytest.fixture(scope="module")
 def daemons(host: Host, containerds: dict[str, Containerd]) -> Iterator[Runtime]:
     """The rest of pynetd beside the engine that this host has, for this module."""
+    # not where it is usually: its tasks are found by its shims
     assert containerds["2.1"].state == "/run/containerd"
+    assert not host.file("/run/containerd/io.containerd.runtime.v2.task").exists()
     start_dns(host)
     start_api(host)
     runtime = Runtime(host)
     runtime.load_image()
-    # this ring's containerds keep their state below the usual place, where there would be one
-    tasks = "io.containerd.runtime.v2.task"
-    usual = host.file(f"/run/containerd/{tasks}")
-    usual.symlink_to(f"state/{tasks}")
     yield runtime
     runtime.clean()
-    usual.unlink()
     for service in host.services:
         if service.name in ("pynetd-api", "pynetd-dns") and service.running:
             service.stop()
@@ -129,6 +126,10 @@ def test_a_running_container_of_nerdctl(town: Runtime, nerdctl: Nerdctl, host: H
     assert found(ours.run, "web") == []
     said = town("connect", "--alias", "site", "-p", "8093:80", "second", "nerdctl:web")
     assert said.split()[0] == "eth1"
+    for again in ("second", "mynet"):
+        refusal = town.fails("connect", again, "nerdctl:web")
+        assert f"endpoint with name nerdctl:web already exists in network {again}" in refusal
+    assert web.run("ls", "/sys/class/net").split() == ["eth0", "eth1", "lo"]
     for name in ("web", "site", "web.second"):
         assert found(ours.run, name) == [address(web.run, "eth1")]
     assert fetch(ours.run, "site") == "web"
@@ -152,6 +153,14 @@ def test_a_running_container_of_nerdctl(town: Runtime, nerdctl: Nerdctl, host: H
     start_api(host)
     taker = town.start("taker", "--network", "second", "--ip", "10.64.0.50")
     assert address(taker.run) == "10.64.0.50"
+
+
+def test_one_containerd_of_several(town: Runtime, nerdctl: Nerdctl, containerds: dict[str, Containerd]) -> None:
+    nerdctl.serve("web", "--net", "mynet")
+    words = (command("pynet"), "connect", "second", "nerdctl:web")
+    with pytest.raises(CommandFailed, match="nerdctl:web not found among the running ones"):
+        town.host.run(*words, env={"CONTAINERD_ADDRESS": containerds["1.6"].address})
+    assert town.host.run(*words, env={"CONTAINERD_ADDRESS": containerds["2.1"].address}).split()[0] == "eth1"
 
 
 def test_a_pod(town: Runtime, containerds: dict[str, Containerd], host: Host) -> None:

@@ -217,6 +217,8 @@ def test_flags_that_contradict_joining_are_named(module_donor: Runtime, flags: t
         (("--network", "host", "--network", "bridge"), "host"),
         (("--network", "none", "--network", "bridge"), "none"),
         (("--network", "none", "--ip", "192.0.2.1"), "--ip"),
+        (("--network", "none", "--mac-address", "02:00:00:00:00:01"), "--mac-address"),
+        (("--network", "host", "--mac-address", "02:00:00:00:00:01"), "mac-address and the network mode"),
         (("--network", "host", "--hostname", "web", "--uts", "host"), "--hostname"),
         (("--network", "container:"), "container:"),
         (("--network", "bridge", "--network-alias", "web"), "--network-alias"),

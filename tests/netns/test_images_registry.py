@@ -319,7 +319,7 @@ def test_layers_of_zstd(registry: Registry, places: RuntimePlaces) -> None:
     assert image.id == base.id and image.repo_digests == [f"{HOST}/app@{pushed[0]}"]
     assert os.path.exists(f"{images.rootfs(image)}/bin/sh")
     layer = digest(base.packed[0])[7:19]
-    assert [each["status"] for each in told if each.get("id") == layer][0] == "Pulling fs layer"
+    assert next(each["status"] for each in told if each.get("id") == layer) == "Pulling fs layer"
     newer = images.pull(f"{HOST}/app:2", quiet)
     assert newer.id == made.id and os.path.exists(f"{images.rootfs(newer)}/new")
     again = list[dict[str, Any]]()

@@ -166,6 +166,7 @@ def test_a_start_that_fails(said: Script, tmp_path: Path, message: str, status: 
     for more in ([], ["-d"]):
         done = piped(tmp_path, "run", *more, "busybox")
         assert (done.returncode, done.stderr.decode()) == (status, f"pynet: {message}\n")
+        assert done.stdout.decode() == (f"{ID}\n" if more else "")
 
 
 def test_an_image_that_is_not_here_is_pulled(said: Script, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netd.networks.errors import Ambiguous, InvalidRequest, NotFound
-from netd.sandbox.foreign import Target, find, is_foreign
+from netd.sandbox.foreign import Target, find, is_foreign, states
 
 WEB, DB, POD = "aa11" * 16, "aa22" * 16, "bb33" * 16
 OWN = f"/proc/{os.getpid()}/ns/net"
@@ -82,6 +82,36 @@ def test_a_task_that_has_ended(state: str) -> None:
 def test_what_is_no_such_name(text: str) -> None:
     with pytest.raises(InvalidRequest, match="expected"):
         find(text)
+
+
+def shim(proc: Path, pid: int, bundle: Path, address: str, program: str = "containerd-shim-runc-v2") -> None:
+    """A process as /proc shows it."""
+    (proc / str(pid)).mkdir(parents=True)
+    words = [f"/usr/bin/{program}", "-namespace", "default", "-id", "x", "-address", address, ""]
+    (proc / str(pid) / "cmdline").write_bytes("\0".join(words).encode())
+    (proc / str(pid) / "cwd").symlink_to(bundle)
+
+
+def test_where_containerds_keep_their_state(tmp_path: Path) -> None:
+    proc, first, second = tmp_path / "proc", tmp_path / "first", tmp_path / "second"
+    for root, container_id in ((first, WEB), (second, DB)):
+        task(root, "default", container_id, "web")
+    bundles = {root: root / "io.containerd.runtime.v2.task/default" / one for root, one in ((first, WEB), (second, DB))}
+    shim(proc, 10, bundles[first], "/run/first.sock")
+    shim(proc, 11, bundles[first], "/run/first.sock")
+    shim(proc, 12, bundles[second], "/run/second.sock")
+    shim(proc, 13, tmp_path / "third/io.containerd.runtime.v2.task/a/b", "/run/third.sock", "shim-of-another")
+    shim(proc, 14, tmp_path, "/run/fourth.sock")
+    (proc / "self").mkdir()
+    (proc / "15").mkdir()
+    assert states({}, str(proc)) == ("/run/containerd", str(first), str(second))
+    chosen = states({"CONTAINERD_ADDRESS": "/run/second.sock"}, str(proc))
+    assert chosen == (str(second),) == states({"CONTAINERD_ADDRESS": "unix:///run/second.sock"}, str(proc))
+    assert find("nerdctl:web", *chosen).container_id == f"default-{DB}"
+    with pytest.raises(Ambiguous):
+        find("nerdctl:web", *states({}, str(proc)))
+    # no container of it: its usual place
+    assert states({"CONTAINERD_ADDRESS": "/run/k3s/containerd/containerd.sock"}, str(proc)) == ("/run/k3s/containerd",)
 
 
 def test_which_names_are_meant() -> None:
