@@ -137,6 +137,14 @@ class Context:
         invoker = Invoker(self._pass_on, self._call_in_place, self._execute)
         return invoker.delegate(command, plugin, self.request, self.config.version)
 
+    def allocate(self) -> Result:
+        """The IPAM plugin's ADD; it is undone by its DEL when anything later fails.  CniError without an address."""
+        allocated = self.delegate(self.config.ipam_type, "ADD")
+        self.transaction.on_undo("addresses", lambda: self.delegate(self.config.ipam_type, "DEL"))
+        if allocated is None or not allocated.ips:
+            raise CniError("IPAM plugin returned missing IP config")
+        return allocated
+
     def _pass_on(self, stderr: bytes) -> None:
         self.warn(stderr.decode("utf-8", "surrogateescape").removesuffix("\n"))
 

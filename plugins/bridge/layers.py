@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycni.firewall.facts import BRIDGE_NAT, Masquerade, Owner, SpoofCheck
-from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash, owner_comment
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, host_end, owner_comment
 from pycni.kernel.model import PortVlan, Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
@@ -23,19 +23,13 @@ CONTAINER_INTERFACE = 2
 """Index of the container's interface in the result: bridge, host end, container end."""
 
 
-def host_name(owner: Owner) -> str:
-    """The veth's name on the host.  The reference draws a random one; ours is found again from the attachment, so
-    that DEL without a namespace can remove it."""
-    return "veth" + attachment_hash(owner)[-8:]
-
-
 def links(bridge: Bridge, owner: Owner) -> list[ops.Operation]:
     """The bridge, the pair that connects the container to it, and the VLANs it is in."""
     plan: list[ops.Operation] = [
         ops.EnsureBridge(bridge.name, bridge.mtu, bridge.filtering, bridge.promiscuous),
         ops.CreateVeth(
             owner.ifname,
-            host_name(owner),
+            host_end(owner),
             alias=owner_comment(owner),
             bridge=bridge.name,
             mtu=bridge.mtu,
@@ -96,16 +90,7 @@ def container(bridge: Bridge, ifname: str, result: Result) -> list[ops.Operation
         plan.append(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{ifname}/enhanced_dad", "1"))
     dad = "1" if bridge.enable_dad else "0"
     plan.append(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{ifname}/accept_dad", dad))
-    first: dict[int, Address] = {}
-    for ip in result.ips:
-        if ip.gateway is not None:
-            first.setdefault(ip.gateway.family, ip.gateway)
-    routes = tuple(
-        each if each.gateway is not None else each.replace(gateway=first.get(each.destination.family))
-        for each in result.routes
-    )
-    addresses = tuple(ip.address for ip in result.ips)
-    plan.append(ops.ConfigureInterface(ifname, addresses, routes, await_dad=6 in first))
+    plan.append(ops.configure_interface(ifname, result))
     return plan
 
 

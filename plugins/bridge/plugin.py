@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from pycni.firewall.facts import BRIDGE_NAT, Fact, Masquerade, Owner, SpoofCheck
-from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash, network_hash
+from pycni.firewall.facts import BRIDGE_NAT, Fact, Masquerade, SpoofCheck
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, host_end
 from pycni.kernel.model import Link, format_mac
-from pycni.kernel.namespace import NEWBORN_GROUP
 from pycni.plan import ops
-from pycni.plan.teardown import Failures, find_interface, remove_interface
+from pycni.plan.teardown import Failures, collect_links, find_interface, remove_interface
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Interface, Result
 from pycni_plugins.bridge import layers
 from pycni_plugins.bridge.checks import check
 from pycni_plugins.bridge.config import Bridge, parse, parse_for_removal
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
 
 
 def _parse(context: Context) -> Bridge:
@@ -33,7 +28,7 @@ def add(context: Context) -> Result:
         transaction.apply([layers.spoof_check(owner, applied.host_link, applied.container_link)])
     result = Result()
     if bridge.has_ipam:
-        result = layers.address(bridge, _allocate(context))
+        result = layers.address(bridge, context.allocate())
         plan = layers.container(bridge, owner.ifname, result)
         if bridge.gateway:
             plan += layers.gateways(bridge, result)
@@ -52,15 +47,6 @@ def add(context: Context) -> Result:
     result = result.replace(interfaces=(_interface(found), _interface(applied.host_link), inside, *gateway))
     override = context.config.dns_override()
     return result if override is None else result.replace(dns=override)
-
-
-def _allocate(context: Context) -> Result:
-    """The IPAM plugin's ADD; it is undone by its DEL when anything later fails."""
-    allocated = context.delegate(context.config.ipam_type, "ADD")
-    context.transaction.on_undo("addresses", lambda: context.delegate(context.config.ipam_type, "DEL"))
-    if allocated is None or not allocated.ips:
-        raise CniError("IPAM plugin returned missing IP config")
-    return allocated
 
 
 def _interface(link: Link | None, sandbox: str = "") -> Interface:
@@ -83,7 +69,7 @@ def delete(context: Context) -> None:
         failures.attempt(lambda: context.host.firewall.remove(context.owner, MASQUERADE, fallback))
     checks = (SpoofCheck(),) if bridge.spoofcheck else ()
     failures.attempt(lambda: context.host.firewall.remove(context.owner, SPOOFCHECK, checks))
-    failures.attempt(lambda: remove_interface(context, layers.host_name(context.owner), link))
+    failures.attempt(lambda: remove_interface(context, host_end(context.owner), link))
     if bridge.has_ipam:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.raise_first()
@@ -94,24 +80,12 @@ def gc(context: Context) -> None:
     bridge = parse_for_removal(context.config, context.request.arguments)
     keep = context.config.valid_attachments()
     failures = Failures()
-    failures.attempt(lambda: _collect_links(context, bridge.name, keep))
+    failures.attempt(lambda: collect_links(context, keep, bridge.name))
     if bridge.has_ipam:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "GC"))
     for kind in (MASQUERADE, SPOOFCHECK):
         failures.attempt(lambda kind=kind: context.host.firewall.collect(context.config.name, kind, keep))  # type: ignore[misc]
     failures.raise_first()
-
-
-def _collect_links(context: Context, bridge: str, keep: AbstractSet[tuple[str, str]]) -> None:
-    network, host = context.config.name, context.host.namespace
-    valid = {attachment_hash(Owner(network, container_id, ifname)) for container_id, ifname in keep}
-    links = host.links()
-    masters = {link.index for link in links if link.name == bridge}
-    for link in links:
-        tag = link.alias.partition(",")[0]
-        stale = tag.startswith(network_hash(network) + "-") and tag not in valid
-        if stale or (link.group == NEWBORN_GROUP and link.master in masters):
-            host.delete_link(link.index)
 
 
 def status(context: Context) -> None:

@@ -46,6 +46,12 @@ def attachment_hash(owner: Owner) -> str:
     return f"{h16(owner.network)}-{h16(f'{owner.ifname}:{owner.container_id}')}"
 
 
+def host_end(owner: Owner) -> str:
+    """The name on the host of an attachment's veth pair.  The reference draws a random one; ours is found again from
+    the attachment, so that DEL without a namespace can remove it."""
+    return "veth" + attachment_hash(owner)[-8:]
+
+
 def owner_comment(owner: Owner) -> str:
     """The reference's nftables comment of an attachment (contract 2.0.5): hashes first, then readable text, cut at
     the 128 bytes nft allows; double quotes are dropped because nft's text form cannot carry them."""
@@ -66,6 +72,12 @@ def port_chain(network: str, container_id: str) -> str:
 def old_snat_chain(network: str, container_id: str) -> str:
     """The chain that portmap before 0.7 made; removed when found."""
     return f"CNI-SN-{_digest(network + container_id)[:21]}"
+
+
+def ifb_name(network: str, container_id: str) -> str:
+    """`bwp` and 12 hex digits: bandwidth's device (contract 2.9); like the chains one for all interfaces of a container
+    on a network."""
+    return f"bwp{_digest(network + container_id)[:12]}"
 
 
 def _go_quoted(text: str) -> str:

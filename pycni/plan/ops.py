@@ -14,6 +14,8 @@ from pycni.spec.address import Prefix
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycni.plan.transaction import Transaction
+    from pycni.spec.address import Address
+    from pycni.spec.result import Result
 
 HOST = "host"
 CONTAINER = "container"
@@ -78,6 +80,19 @@ class ConfigureInterface(Record):
     addresses: tuple[Prefix, ...] = ()
     routes: tuple[Route, ...] = ()
     await_dad: bool = False
+
+
+def configure_interface(name: str, result: Result) -> ConfigureInterface:
+    """All addresses and routes of an IPAM result; a route without a gateway takes the first one of its family."""
+    first: dict[int, Address] = {}
+    for ip in result.ips:
+        if ip.gateway is not None:
+            first.setdefault(ip.gateway.family, ip.gateway)
+    routes = tuple(
+        each if each.gateway is not None else each.replace(gateway=first.get(each.destination.family))
+        for each in result.routes
+    )
+    return ConfigureInterface(name, tuple(ip.address for ip in result.ips), routes, await_dad=6 in first)
 
 
 class EnsureAddress(Record):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pycni.firewall.naming import attachment_hash
+from pycni.firewall.facts import Owner
+from pycni.firewall.naming import attachment_hash, network_hash
 from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError, KernelError
@@ -10,6 +11,7 @@ from pycni.spec.errors import CniError, KernelError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
     from typing import TypeVar
 
     from pycni.kernel.api import NamespaceApi
@@ -60,6 +62,20 @@ def find_interface(context: Context) -> tuple[Link | None, tuple[Prefix, ...]]:
         for each in container.addresses(link.index)
         if not (each.prefix.address.is_link_local or each.prefix.address.is_loopback)
     )
+
+
+def collect_links(context: Context, keep: AbstractSet[tuple[str, str]], bridge: str = "") -> None:
+    """GC of host ends: those of this network's attachments that are not to be kept, known by their aliases, and those
+    on `bridge` that never got one."""
+    network, host = context.config.name, context.host.namespace
+    valid = {attachment_hash(Owner(network, container_id, ifname)) for container_id, ifname in keep}
+    links = host.links()
+    masters = {link.index for link in links if link.name == bridge}
+    for link in links:
+        tag = link.alias.partition(",")[0]
+        stale = tag.startswith(network_hash(network) + "-") and tag not in valid
+        if stale or (link.group == NEWBORN_GROUP and link.master in masters):
+            host.delete_link(link.index)
 
 
 def remove_interface(context: Context, host_name: str, link: Link | None) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycni.firewall.facts import BRIDGE_NAT, Masquerade, Owner, SpoofCheck
-from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash, host_end
 from pycni.kernel.model import PortVlan, Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
@@ -185,7 +185,7 @@ def test_links() -> None:
     assert device == ops.EnsureBridge("br0", 1400)
     assert pair == ops.CreateVeth(
         "eth0",
-        layers.host_name(OWNER),
+        host_end(OWNER),
         f"{attachment_hash(OWNER)}, net: net, if: eth0, id: c1",
         "br0",
         1400,
@@ -197,13 +197,13 @@ def test_links() -> None:
 
 @given(st.text("abc", min_size=1), st.text("abc", min_size=1), st.text("abc", min_size=1))
 def test_the_host_ends_name_depends_on_the_whole_attachment(network: str, container_id: str, ifname: str) -> None:
-    name = layers.host_name(Owner(network, container_id, ifname))
+    name = host_end(Owner(network, container_id, ifname))
     assert name.startswith("veth")
     assert len(name) == 12
     assert int(name[4:], 16) >= 0
-    assert name == layers.host_name(Owner(network, container_id, ifname))
-    assert name != layers.host_name(Owner(network, container_id + "x", ifname))
-    assert name != layers.host_name(Owner(network, container_id, ifname + "x"))
+    assert name == host_end(Owner(network, container_id, ifname))
+    assert name != host_end(Owner(network, container_id + "x", ifname))
+    assert name != host_end(Owner(network, container_id, ifname + "x"))
 
 
 @pytest.mark.parametrize(
