@@ -49,6 +49,7 @@ TCA_OPTIONS = 2
 
 _TCA_TBF_PARMS = 1
 _TCA_TBF_RATE64 = 4
+_LOOPBACK = 1
 _RATE_LIMIT = 1 << 32
 _TBF = Struct("=8xI12xIII")
 """tc_tbf_qopt: of its two rates the first one's last field, then limit, buffer, mtu."""
@@ -90,10 +91,13 @@ def new_ingress(device: int) -> Message:
     return _new(device, INGRESS_HANDLE, INGRESS, "ingress", b"")
 
 
-def probe_token_bucket() -> Message:
-    """Changes nothing: the kernel answers EINVAL, for the parameters that are missing, if it knows token buckets, else
-    that it does not."""
-    return _new(1, 0, ROOT, "tbf", b"")
+def has_token_buckets(namespace: NamespaceApi) -> bool:
+    """Whether the kernel knows them.  It is asked for one without parameters, so it makes none."""
+    try:
+        namespace.rtnetlink().request(_new(_LOOPBACK, 0, ROOT, "tbf", b""))
+    except Refused as error:
+        return error.errno == EINVAL
+    return True
 
 
 def delete_qdisc(device: int, parent: int) -> Message:
