@@ -29,6 +29,7 @@ from netd.networks.host import LiveHost
 from netd.networks.places import Places
 from netd.networks.places import from_environment as places_from
 from netd.ports.publish import Ports
+from netd.rule_events import call_us
 from netd.runtime.bus import Events
 from netd.runtime.containers import Containers
 from netd.runtime.images.store import Images
@@ -103,6 +104,7 @@ def run(options: Options) -> int:
     if options.root:
         runtime = runtime.replace(root=options.root)
     _raise_file_limit()
+    call_us()
     try:
         listener = listen(options.socket or runtime.api_socket, os.environ)
     except ListenError as error:
@@ -137,6 +139,7 @@ def compose(places: Places, runtime: RuntimePlaces) -> Core:
     containers = Containers(runtime, images, sandboxes, events)
     sandboxes.prepare_default_bridge()
     containers.restore()
+    ports.watch()
     threads = ThreadPoolExecutor(MAX_THREADS, "request")
     return Core(places, runtime, events, containers, images, sandboxes, ports, LiveHost(places), threads)
 

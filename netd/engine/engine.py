@@ -21,6 +21,7 @@ from netd.engine.listener import Listener
 from netd.engine.places import Places
 from netd.engine.protocol import ProtocolError
 from netd.engine.reaper import Reaper
+from netd.rule_watch import RuleWatch
 from pycni.plan.teardown import empty_trash
 from pycni.settings import REFERENCE_VERSION, Settings
 from pycni.spec import jsontext
@@ -59,6 +60,7 @@ class Engine:
         self._listener = listener
         self._places = Places(settings.run_dir)
         self._reaper = Reaper(self._places, log)
+        self._watch = RuleWatch(self._places.visited(self._places.own.fd), self._mend, log)
         self._helper = Helper(helper, log)
         self._calls = Calls(settings, self._places, self._reaper, log, load, self._helper)
         self._since = time.time()
@@ -78,8 +80,13 @@ class Engine:
         self._reaper.start()
         # what the last engine retired and did not live to delete
         self._reaper.defer(self._places.own, empty_trash)
+        self._watch.start()
         for worker in self._workers:
             worker.start()
+
+    def _mend(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        restored = self._places.own.firewall.restore()
+        return restored.lost, restored.problems
 
     def stop(self) -> None:
         """Finishes the calls that run, and what they deferred; callers that wait turn to the in-process path, or to
@@ -94,6 +101,7 @@ class Engine:
                 worker.join()
         # systemd's socket must stay usable, so workers in accept(2) on it end with the process
         self._helper.close()
+        self._watch.close()
         self._reaper.stop()
         self._listener.close()
 
@@ -164,7 +172,10 @@ class Engine:
             return protocol.frame(protocol.NOT_MINE)
         kind = request.header.kind
         if kind == protocol.CALL:
-            return self._calls.serve(request.body, request.descriptors, shared, connection)
+            try:
+                return self._calls.serve(request.body, request.descriptors, shared, connection)
+            finally:
+                self._watch.call_ended()
         if kind == protocol.STATUS:
             return protocol.frame(kind, jsontext.dumps(self.status()).encode())
         if kind == protocol.SYNC:

@@ -12,6 +12,7 @@ from netd import VERSION
 from netd.engine.engine import WORKERS, Engine, log
 from netd.engine.helper import command
 from netd.engine.listener import ListenError, listen, tell_manager
+from netd.rule_events import call_us
 from pycni.settings import REFERENCE_VERSION, Settings
 from pycni_plugins import NAMES, find
 
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: Options, load: Loader = find) -> int:
     """The engine, until a signal ends it."""
     wake = _signals()
+    call_us()
     for name in NAMES:  # now, and not in the middle of the first call
         load(name)
     try:

@@ -24,7 +24,8 @@ from pycni.firewall import nft_messages, programs
 from pycni.firewall.generation import INET, NfTables
 from pycni.firewall.naming import h16
 from pycni.firewall.nft_elements import Held
-from pycni.firewall.nft_static import MARK
+from pycni.firewall.nft_static import MARK, references
+from pycni.firewall.restore import Restored
 from pycni.kernel.namespace import Namespace
 from pycni.kernel.netlink import Refused
 from pycni.spec.errors import CniError, FirewallError, KernelError
@@ -101,6 +102,8 @@ class Guard:
         self._namespace = namespace
         self._nftables = NfTables(namespace)
         self._lock = Lock()
+        self._wanted: dict[str, tuple[Held, ...]] = {}
+        """By container, which somebody else may have removed from the kernel."""
         self._there: dict[tuple[str, bytes], Held] | None = None
         """The elements in the kernel, which nobody else changes; None: not read yet, or somebody did."""
 
@@ -109,12 +112,14 @@ class Guard:
         with self._lock:
             self._ensure()
 
-    def _ensure(self) -> None:
+    def _ensure(self, again: bool = False) -> bool:
+        """Whether it was not; `again`: somebody may have removed parts of it."""
         try:
-            if self._nftables.chain(INET, TABLE, MARKER) is not None:
-                return
+            there = self._nftables.chain(INET, TABLE, MARKER) is not None
+            if there and not (again and self._lacks_rules()):
+                return False
             # another version's chains may have other hooks and priorities, which the kernel does not change in place
-            left = self._nftables.table_exists(INET, TABLE)
+            left = not there and self._nftables.table_exists(INET, TABLE)
             kept = list(self._read().values()) if left else []
         except (KernelError, OSError) as error:
             raise FirewallError(f"guarding published ports: the kernel does not offer nf_tables: {error}") from None
@@ -127,6 +132,11 @@ class Guard:
             raise FirewallError(f"guarding published ports: {done.complaint or f'nft: exit status {done.status}'}")
         if kept:
             self._nftables.commit(nft_messages.batch([nft_messages.add(INET, TABLE, each, False) for each in kept]))
+        return True
+
+    def _lacks_rules(self) -> bool:
+        there = nft_messages.chain_uses(self._nftables.dump((nft_messages.GETCHAIN, 0, bytes((INET, 0, 0, 0)))), TABLE)
+        return any(there.get(chain, -1) < count for chain, count in references(RULESET).items())
 
     def shield(self, container_id: str, endpoints: Iterable[Endpoint]) -> None:
         """Exactly these addresses of the container are shielded; FirewallError, and nothing has changed."""
@@ -134,30 +144,32 @@ class Guard:
         with self._lock:
             self._ensure()
             self._settle(container_id, wanted)
+            self._wanted[container_id] = wanted
 
     def unshield(self, container_id: str) -> None:
         """None is; FirewallError."""
         with self._lock:
+            self._wanted.pop(container_id, None)
             self._settle(container_id, ())
 
-    def repair(self) -> list[str]:
-        """After somebody changed the table: everything shielded is again; what cannot be, one text each."""
+    def repair(self) -> Restored:
+        """After somebody changed the table: everything shielded is again."""
         with self._lock:
-            wanted = list((self._there or {}).values())
+            wanted = {each.identity: each for container in self._wanted.values() for each in container}
             if not wanted:
-                return []
+                return Restored()
             try:
-                self._ensure()
+                loaded = self._ensure(again=True)
                 self._there = self._read()
-                lost = [each for each in wanted if each.identity not in self._there]
+                lost = [each for key, each in wanted.items() if key not in self._there]
                 if lost:
                     self._nftables.commit(
                         nft_messages.batch([nft_messages.add(INET, TABLE, each, False) for each in lost])
                     )
                     self._there.update((each.identity, each) for each in lost)
             except CniError as error:
-                return [f"shielding containers: {error.msg}"]
-            return []
+                return Restored((), (f"shielding containers: {error.msg}",))
+            return Restored((f"nftables table {TABLE}",) if loaded or lost else ())
 
     def _settle(self, container_id: str, wanted: tuple[Held, ...]) -> None:
         for _ in range(_ATTEMPTS):

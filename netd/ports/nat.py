@@ -13,6 +13,7 @@ from netd.ports.undo import Undo
 from pycni.firewall.facts import Fact, Mapping, Owner, Publish
 from pycni.firewall.ledger import Entry
 from pycni.firewall.naming import PORTMAP
+from pycni.firewall.restore import Restored
 from pycni.record import Record
 from pycni.spec.address import Address
 from pycni.spec.errors import CniError, FirewallError
@@ -68,6 +69,16 @@ class Nat:
     def pass_forward(self) -> None:
         """What `Guard` marks passes iptables' FORWARD where that would drop it; FirewallError."""
         self._firewall.pass_marked()
+
+    def repair(self, published: bool) -> Restored:
+        """Everything on record holds again, and with `published`, what `Guard` marks passes again."""
+        try:
+            restored = self._firewall.restore()
+            if published:
+                self._firewall.pass_marked(again=True)
+        except CniError as error:
+            return Restored((), (error.msg,))
+        return restored
 
     def apply(self, old: dict[Owner, Rules], new: dict[Owner, Rules], undo: Undo) -> None:
         """`new` holds instead of `old`.  What is new comes first, so that a port that goes over to another attachment

@@ -27,8 +27,10 @@ from netd.ports.proxy import Proxy
 from netd.ports.state import Port, Published
 from netd.ports.undo import Undo
 from netd.ports.wanted import Bound, Wanted
+from netd.rule_watch import RuleWatch
 from netd.runtime.model import Container, PortBinding
 from netd.runtime.places import RuntimePlaces
+from pycni.firewall.restore import Restored
 from pycni.kernel.namespace import Namespace
 from pycni.spec.address import Address
 from pycni.spec.errors import CniError
@@ -52,6 +54,7 @@ class Ports:
         self._nat = Nat(self._host, warn)
         self._proxy = Proxy(self._host.fd, idle_seconds)
         self._published: dict[str, Published] = {}
+        self._watch: RuleWatch | None = None
         self._lock = Lock()
         self._holding = Holding(self._host.fd, self._nat, self._spoken, self._known)
 
@@ -149,21 +152,28 @@ class Ports:
         """Packets for these addresses, and no others of the container, are dropped unless they come through their
         device: from elsewhere only published ports are reachable (contract docker 3.1, raw).  FirewallError."""
         self._guard.shield(container.id, endpoints)
+        if self._watch is not None:
+            self._watch.call_ended()
 
-    def repair(self) -> list[str]:
-        """After somebody flushed the host's rules: all of ours hold again; what cannot be, one text each."""
+    def repair(self) -> Restored:
+        """After somebody flushed the host's rules: all of ours hold again, and all that are on record, whoever's."""
         with self._lock:
-            everyone = list(self._published.values())
-        problems = self._guard.repair()
-        for published in everyone:
-            try:
-                self._nat.apply({}, published.rules, Undo(self._warn))
-            except CniError as error:
-                problems.append(f"container {published.container.name}: {error.msg}")
-        return problems
+            published = any(each.rules for each in self._published.values())
+        return self._guard.repair() + self._nat.repair(published)
+
+    def watch(self) -> None:
+        """What somebody else removes comes back by itself, from now on."""
+        self._watch = RuleWatch(self._guard_namespace, self._mend, self._warn)
+        self._watch.start()
+
+    def _mend(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        restored = self.repair()
+        return restored.lost, restored.problems
 
     def close(self) -> None:
         """Lets go of all ports; rules stay, and with them the traffic of containers."""
+        if self._watch is not None:
+            self._watch.close()
         self._proxy.close()
         for published in self._published.values():
             self._holding.release([each.held for each in published.ports])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pycni.firewall.facts import Fact, Owner
     from pycni.firewall.iptables import Iptables
     from pycni.firewall.iptables_forward import ForwardAccept
+    from pycni.firewall.restore import Restored
     from pycni.kernel.namespace import Namespace
 
     class Backend(Protocol):
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...], search: bool) -> None: ...
         def missing(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> list[str]: ...
         def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]: ...
+        def restore(self, entries: list[Entry]) -> Restored: ...
 
 
 NFTABLES = "nftables"
@@ -236,12 +238,20 @@ class Firewall:
         with self._lock:
             return self._backend(backend).missing(owner, kind, tuple(facts))
 
-    def pass_marked(self) -> None:
-        """Forwarded packets with our mark pass iptables' FORWARD: a policy of DROP, and isolation; FirewallError."""
+    def restore(self) -> Restored:
+        """After somebody else removed rules: everything on record holds again."""
+        from pycni.firewall.restore import restore
+
+        with self._lock:
+            return restore(self._ledger, lambda name: self._backend(name).restore)
+
+    def pass_marked(self, again: bool = False) -> None:
+        """Forwarded packets with our mark pass iptables' FORWARD: a policy of DROP, and isolation; FirewallError.
+        `again`: somebody may have removed a part of what lets them."""
         with self._lock:
             forward = self._forward()
             if forward is not None:
-                forward.ensure()
+                forward.ensure(again)
                 forward.pass_isolation()
 
     def owners(self, container_id: str, kind: str) -> list[Owner]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from pycni.firewall.ledger import Entry, Ledger
+    from pycni.firewall.restore import Restored
 
 _NAME = "org.fedoraproject.FirewallD1"
 _ALREADY = "ZONE_ALREADY_SET"
@@ -123,6 +124,12 @@ class FirewalldBackend:
                     if not there:
                         found.append(f"failed to find the address {source} in {fact.zone} zone")
         return found
+
+    def restore(self, entries: list[Entry]) -> Restored:
+        """What firewalld has forgotten of these it is told again."""
+        from pycni.firewall.restore import each
+
+        return each(self, entries)
 
     def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]:  # noqa: ARG002
         """Nothing beyond what the ledger knows."""

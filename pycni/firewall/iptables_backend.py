@@ -5,7 +5,7 @@ from __future__ import annotations
 from pycni.firewall import chains, naming, withdraw
 from pycni.firewall.chains import FILTER, NAT
 from pycni.firewall.facts import Admit, Fact, Masquerade, Owner, Publish
-from pycni.firewall.programs import missing_iptables
+from pycni.firewall.programs import IPTABLES, missing_iptables
 from pycni.firewall.tables import Draft, Tables
 from pycni.spec.errors import CniError, FirewallError, NotAvailable
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pycni.firewall.iptables import Iptables
     from pycni.firewall.ledger import Entry, Ledger
+    from pycni.firewall.restore import Restored
 
 NAME = "iptables"
 
@@ -124,6 +125,28 @@ class IptablesBackend:
             removed += [text for text in found if text not in removed]
         return removed
 
+    def restore(self, entries: list[Entry]) -> Restored:
+        """What is missing of these is there again: one run of a program for each table that lacks something."""
+        from pycni.firewall import restore
+
+        result = restore.Restored()
+        for (family, table), group in _by_table(entries).items():
+            try:
+                # iptables-save words conditions in its own way, so a draft would always find them missing
+                group = [
+                    entry
+                    for entry in group
+                    if not _conditional(entry) or self.missing(entry.owner, entry.kind, entry.facts)
+                ]
+                commands = self._iptables.change(family, table, _all_of(group, family))
+            except CniError:
+                result += restore.each(self, group)  # one that is refused is not to keep the others out
+                continue
+            if commands:
+                what = f"{len(commands)} rules and chains of {IPTABLES[family]}, table {table}"
+                result += restore.Restored((what,))
+        return result
+
     def missing(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> list[str]:
         """What CHECK does not find, in the reference's words where it has some (contract 4.3, 5.2)."""
         found: list[str] = []
@@ -135,6 +158,27 @@ class IptablesBackend:
                     view = self._iptables.view(family, chains.TABLE_OF_KIND[kind])
                 found += _missing(view, owner, fact, family)
         return found
+
+
+def _by_table(entries: Iterable[Entry]) -> dict[tuple[int, str], list[Entry]]:
+    """The entries that have something in each family's tables."""
+    found: dict[tuple[int, str], list[Entry]] = {}
+    for entry in entries:
+        for family in sorted({family for fact in entry.facts for family in chains.families(fact)}):
+            found.setdefault((family, chains.TABLE_OF_KIND[entry.kind]), []).append(entry)
+    return found
+
+
+def _conditional(entry: Entry) -> bool:
+    return any(isinstance(fact, Publish) and fact.conditions for fact in entry.facts)
+
+
+def _all_of(entries: list[Entry], family: int) -> Callable[[Draft], None]:
+    def make(draft: Draft) -> None:
+        for entry in entries:
+            chains.install(draft, entry.owner, entry.facts, family)
+
+    return make
 
 
 def _claims(facts: Iterable[Fact], wanted: Fact) -> bool:

@@ -39,15 +39,16 @@ class ForwardAccept:
         self._iptables = iptables
         self._nftables = nftables
 
-    def ensure(self) -> None:
-        """The rule is there in each family whose FORWARD policy is DROP; FirewallError when it cannot be made."""
+    def ensure(self, again: bool = False) -> None:
+        """The rule is there in each family whose FORWARD policy is DROP; FirewallError when it cannot be made.
+        `again`: its chain may be there without it, for somebody flushed the rules."""
         for family in (4, 6):
             if not self._iptables.present(family, FILTER) or missing_iptables(family):
                 continue
             if programs.variant(programs.find("iptables")) == LEGACY:
                 if self._iptables.policy(family, FILTER, "FORWARD") == "DROP":
                     self._iptables.change(family, FILTER, _add)
-            elif self._drops(family) and self._nftables.chain(FAMILY[family], FILTER, CHAIN) is None:
+            elif self._drops(family) and (again or self._nftables.chain(FAMILY[family], FILTER, CHAIN) is None):
                 self._iptables.change(family, FILTER, _add)
 
     def pass_isolation(self) -> None:

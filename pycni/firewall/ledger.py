@@ -182,16 +182,16 @@ class Ledger:
     def _container(self, owner: Owner) -> str:
         return f"{self.directory}/{h16(owner.network)}/{h16(owner.container_id)}"
 
-    def _path(self, owner: Owner, kind: str) -> str:
+    def path(self, owner: Owner, kind: str) -> str:
         return f"{self._container(owner)}/{h16(owner.ifname)}.{kind}"
 
     def get(self, owner: Owner, kind: str) -> Entry | None:
         """The attachment's entry, None when there is none or it is not readable as one."""
-        return _read(self._path(owner, kind))
+        return _read(self.path(owner, kind))
 
     def put(self, entry: Entry) -> None:
         """Write an entry atomically; FirewallError when that is impossible."""
-        path = self._path(entry.owner, entry.kind)
+        path = self.path(entry.owner, entry.kind)
         draft = path + _DRAFT
         try:
             with open(_created(draft), "w", encoding="utf-8") as file:
@@ -223,8 +223,8 @@ class Ledger:
         entry = self.get(owner, kind)
         for claim in self._claims(entry) if entry is not None else ():
             _unlink(claim)
-        _unlink(self._path(owner, kind) + _DRAFT)
-        _unlink(self._path(owner, kind))
+        _unlink(self.path(owner, kind) + _DRAFT)
+        _unlink(self.path(owner, kind))
         container = self._container(owner)
         if _rmdir(container):
             _rmdir(os.path.dirname(container))

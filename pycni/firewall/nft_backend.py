@@ -11,14 +11,14 @@ from errno import EEXIST, ENOENT
 
 from pycni.firewall import nft_static as static
 from pycni.firewall import programs
-from pycni.firewall.facts import Fact, Owner
+from pycni.firewall.facts import Fact, Masquerade, Owner, Publish
 from pycni.firewall.naming import attachment_hash, network_hash
 from pycni.firewall.nft_conditions import Conditions
 from pycni.firewall.nft_elements import SHARED, Element, Held, comment_of, elements
 from pycni.firewall.nft_reference import ReferenceTables
 from pycni.firewall.nft_table import NFT_NEEDED, Table
 from pycni.kernel.netlink import Refused
-from pycni.spec.errors import FirewallError, KernelError, NotAvailable
+from pycni.spec.errors import CniError, FirewallError, KernelError, NotAvailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pycni.firewall.generation import NfTables
     from pycni.firewall.iptables_forward import ForwardAccept
     from pycni.firewall.ledger import Entry, Ledger
+    from pycni.firewall.restore import Restored
     from pycni.kernel.namespace import Namespace
 
 NAME = "nftables"
@@ -238,6 +239,27 @@ class NftBackend:
         }
         return [held for held in shared if held.identity not in claimed]
 
+    def restore(self, entries: list[Entry]) -> Restored:
+        """What is missing of these is there again, whoever flushed the table, its chains or its sets."""
+        from pycni.firewall import restore
+
+        result = restore.Restored()
+        try:
+            if self._table.mend(_subnets(entries)):
+                result += restore.Restored((f"rules of nftables table {static.TABLE}",))
+            result += restore.each(self, entries)
+            for entry in entries:
+                if self._conditions.lacks(entry.owner, entry.facts):
+                    self._conditions.update(entry.owner)
+                    result += restore.Restored((restore.described(entry),))
+            forward = self._forward() if any(entry.kind == "firewall" for entry in entries) else None
+            if forward is not None:
+                forward.ensure(again=True)
+        except (CniError, OSError) as error:
+            reason = error.msg if isinstance(error, CniError) else (error.strerror or str(error)).lower()
+            result += restore.Restored((), (f"nftables table {static.TABLE}: {reason}",))
+        return result
+
     def missing(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> list[str]:
         """What CHECK does not find (contract 4.4)."""
         if not self._table.exists():
@@ -256,6 +278,18 @@ class NftBackend:
 
 def _new(element: Element, owner: Owner) -> Held:
     return element.held(comment_of(element, owner))
+
+
+def _subnets(entries: Iterable[Entry]) -> list[Element]:
+    """What there is of elements that jump to a subnet's chain."""
+    found = []
+    for entry in entries:
+        facts = [fact for fact in entry.facts if isinstance(fact, (Masquerade, Publish))]
+        try:
+            found += [element for element in elements(facts) if element.subnet is not None]
+        except FirewallError:
+            continue  # a protocol without ports: its install says so
+    return found
 
 
 def _readable(held: Held) -> str:

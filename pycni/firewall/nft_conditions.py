@@ -90,6 +90,18 @@ class Conditions:
             return [f'missing hostport rules in "{chain}" chain']
         return []
 
+    def lacks(self, owner: Owner, facts: Iterable[Fact]) -> bool:
+        """Whether rules of the owner's chain are missing, or jumps to such chains."""
+        lines = [rule for fact in facts if isinstance(fact, Publish) and fact.conditions for rule in rules(fact)]
+        if not lines:
+            return False
+        chain = chain_name(attachment_hash(owner))
+        return (
+            not self._table.chain_exists(chain)
+            or self._table.length(chain) < len(lines)
+            or self._table.length(static.CONDITIONAL) < len(self._table.chains(PREFIX))
+        )
+
     def _write(self, chain: str, lines: list[str]) -> None:
         chains = self._table.chains(PREFIX)
         where = f"inet {static.TABLE}"

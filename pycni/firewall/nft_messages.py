@@ -48,7 +48,7 @@ _KEY, _DATA, _USERDATA = 1, 2, 6
 _VALUE, _VERDICT = 1, 2
 _VERDICT_CODE, _VERDICT_CHAIN = 1, 2
 _JUMP = -3 & 0xFFFFFFFF
-_CHAIN_NAME = 3
+_CHAIN_NAME, _CHAIN_USE = 3, 6
 _RULE_CHAIN, _RULE_HANDLE, _RULE_USERDATA = 2, 3, 7
 _HANDLE_HEADER = attribute_be64(_RULE_HANDLE, 0)[:4]
 _COMMENT = 0
@@ -118,6 +118,11 @@ def delete_rule(family: int, table: str, chain: str, handle: int) -> Message:
     return _DELRULE, 0, header(family) + b"".join(parts)
 
 
+def delete_rules(family: int, table: str, chain: str) -> Message:
+    """All rules of a chain."""
+    return _DELRULE, 0, header(family) + attribute_text(_TABLE, table) + attribute_text(_RULE_CHAIN, chain)
+
+
 def delete_chain(family: int, table: str, chain: str) -> Message:
     """Delete a chain with its rules; EBUSY while something jumps to it."""
     return _DELCHAIN, 0, header(family) + attribute_text(_TABLE, table) + attribute_text(_CHAIN_NAME, chain)
@@ -185,6 +190,16 @@ def chain_names(replies: Iterable[Reply], table: str) -> list[str]:
         parts = attributes(payload, _HEADER_SIZE)
         if text(parts[_TABLE]) == table:
             found.append(text(parts[_CHAIN_NAME]))
+    return found
+
+
+def chain_uses(replies: Iterable[Reply], table: str) -> dict[str, int]:
+    """For each chain of one table in the answers to a dump of all, how many rules it has and how many jump to it."""
+    found = {}
+    for _, payload in replies:
+        parts = attributes(payload, _HEADER_SIZE)
+        if text(parts[_TABLE]) == table:
+            found[text(parts[_CHAIN_NAME])] = int.from_bytes(parts.get(_CHAIN_USE, b""), "big")
     return found
 
 

@@ -106,6 +106,24 @@ def ruleset() -> str:
     return "\n".join(lines) + "\n"
 
 
+def rule_counts() -> dict[str, int]:
+    """How many references to each chain of the static part there are at least: its rules, and the jumps to it."""
+    return references(ruleset())
+
+
+def references(text: str) -> dict[str, int]:
+    """The same of any input for `nft` with one command a line; chains by name."""
+    found: dict[str, int] = {}
+    for words in [line.split() for line in text.splitlines()]:
+        if words[:2] == ["add", "chain"]:
+            found.setdefault(words[4], 0)
+        elif words[:2] == ["add", "rule"]:
+            jump = words.index("jump") if "jump" in words else len(words)
+            for name in (words[4], *words[jump + 1 :]):
+                found[name] = found.get(name, 0) + 1
+    return found
+
+
 _LEAVE, _FROM = SUBNET_CHAINS = ("p_leave_", "p_from_")
 """What the names of a subnet's two chains begin with."""
 

@@ -53,6 +53,23 @@ class Table:
                     if error.errno != EEXIST:
                         raise FirewallError(f"creating nftables chain {chain}: {error.msg}") from None
 
+    def mend(self, wanted: Iterable[Element]) -> bool:
+        """Whether rules of the static part, or of the chains that these elements jump to, were missing; they are not
+        any more.  Elements that are there stay."""
+        replies = self._nftables.dump((messages.GETCHAIN, 0, bytes((INET, 0, 0, 0))))
+        there = messages.chain_uses(replies, static.TABLE)
+        damaged = any(there.get(chain, -1) < count for chain, count in static.rule_counts().items())
+        if damaged:
+            self.run_nft(static.ruleset())
+        chains = {element.jump: element.subnet for element in wanted if element.subnet is not None}
+        for chain, subnet in chains.items():
+            if chain not in there:
+                continue  # `ensure` makes it
+            if self.length(chain) < nft_subnets.length(chain, subnet):
+                self._nftables.commit(messages.batch(nft_subnets.refill(chain, subnet)))
+                damaged = True
+        return damaged
+
     def drop_unused(self, gone: Iterable[Held | Element]) -> None:
         """Delete the subnet chains that these absent elements would jump to, where no other element does."""
         self._drop({element.jump for element in gone if element.jump})
@@ -105,6 +122,10 @@ class Table:
 
     def chain_exists(self, chain: str) -> bool:
         return self._nftables.chain(INET, static.TABLE, chain) is not None
+
+    def length(self, chain: str) -> int:
+        """How many rules a chain has, which is there."""
+        return len(messages.handles(self._nftables.dump(messages.dump_rules(INET, static.TABLE, chain))))
 
     def chains(self, prefix: str) -> list[str]:
         """The table's chains whose names begin so."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from pycni.firewall.ledger import Entry
+    from pycni.firewall.restore import Restored
     from pycni.kernel.netlink import Message
 
 BRIDGE = 7
@@ -141,6 +142,12 @@ class SpoofCheckBackend:
             return False  # no such chain, or no nf_tables
         mark = comment.encode() + b"\0"
         return any(value in payload and mark in payload for _, payload in replies)
+
+    def restore(self, entries: list[Entry]) -> Restored:
+        """What is missing of these is there again."""
+        from pycni.firewall.restore import each
+
+        return each(self, entries)
 
     def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]:  # noqa: ARG002
         """Nothing beyond what the ledger knows: the rules do not name their network."""

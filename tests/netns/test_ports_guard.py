@@ -107,7 +107,7 @@ def test_a_shield_comes_back_after_a_flush(there: PortsTown) -> None:
     there.ports.shield(container("a"), [Endpoint(A4, "br0")])
     town.host.sh("nft flush ruleset")
     assert not town.silent(town.outside, str(A4), 81)
-    assert there.ports.repair() == []
+    assert there.ports.repair().problems == ()
     assert town.silent(town.outside, str(A4), 81)
     town.host.sh("nft delete table inet pynet_guard")
     there.ports.shield(container("b"), [Endpoint(A6, "br0")])

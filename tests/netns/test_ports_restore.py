@@ -123,7 +123,7 @@ def test_repair_after_a_flush(there: PortsTown) -> None:
     there.ports.publish(a, there.gateways("a"))
     town.host.sh("nft flush ruleset; iptables -t nat -F; ip6tables -t nat -F")
     assert town.ask(town.outside, HOST_OUTSIDE, 8080) == "10.1.2.1", "through the proxy"
-    assert there.ports.repair() == []
+    assert there.ports.repair().problems == ()
     assert town.ask(town.outside, HOST_OUTSIDE, 8080) == OUTSIDE
 
 
