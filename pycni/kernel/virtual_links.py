@@ -142,7 +142,15 @@ class VirtualLinks:
         name is taken there, EINVAL for one that may not be moved; it is still here then, but for its flags."""
         if target.link(name) is not None:
             raise KernelError(errno_text(EEXIST), EEXIST)
-        self._namespace.rtnetlink().request(move_device(index, target.fd, name))
+        before = self._namespace.link_by_index(index)
+        try:
+            self._namespace.rtnetlink().request(move_device(index, target.fd, name))
+        except KernelError:
+            # moving comes before renaming, which fails when somebody took the name since we looked
+            lost = target.link(before.name) if before is not None else None
+            if before is not None and lost is not None and self._namespace.link_by_index(index) is None:
+                target.virtual().move(lost.index, self._namespace, before.name)
+            raise
         return _present(target, name)
 
 

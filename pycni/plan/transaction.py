@@ -65,7 +65,7 @@ class Transaction:
         self._container = container
         self._firewall = firewall
         self._warn = warn
-        self._random_bytes = random_bytes
+        self.random_bytes = random_bytes
         self._undo: list[tuple[str, Callable[[], object]]] = []
         self.applied = Applied()
 
@@ -166,7 +166,7 @@ class Transaction:
                     raise CniError(f"failed to make veth pair: {error.msg}") from None
                 if container.link(op.name) is not None:
                     break
-            name = "veth" + self._random_bytes(4).hex()
+            name = "veth" + self.random_bytes(4).hex()
         raise CniError(f'container veth name ("{op.name}") peer provided ("{name}") already exists')
 
     def _join_vlans(self, op: ops.JoinVlans) -> None:
@@ -188,7 +188,7 @@ class Transaction:
             self.on_undo(f"vlan gateway {op.name}", self._remove_vlan_gateway)
 
         self.applied.gateway_op = op
-        self.applied.gateway = ensure_gateway(self._host, bridge, op, self._random_bytes, created)
+        self.applied.gateway = ensure_gateway(self._host, bridge, op, self.random_bytes, created)
 
     def _remove_vlan_gateway(self) -> None:
         op = self.applied.gateway_op

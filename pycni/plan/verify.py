@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from pycni.skeleton import Context
 
 
-def container_interface(context: Context, previous: Result) -> Interface:
-    """The entry of prevResult that is this attachment's; CniError when there is none in this namespace."""
+def container_interface(context: Context, previous: Result, word: str = "Sandbox") -> Interface:
+    """The entry of prevResult that is this attachment's; CniError, which begins with `word`, when there is none in
+    this namespace."""
     named = [each for each in previous.interfaces if each.name == context.request.ifname]
     found = next((each for each in reversed(named) if each.sandbox == context.request.netns), None)
     if found is None:
         sandbox = named[-1].sandbox if named else ""
-        raise CniError(f"Sandbox in prevResult {sandbox} doesn't match configured netns: {context.request.netns}")
+        raise CniError(f"{word} in prevResult {sandbox} doesn't match configured netns: {context.request.netns}")
     return found
 
 
