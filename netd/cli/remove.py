@@ -7,6 +7,7 @@ import json
 from netd.cli import hints, view
 from netd.cli.context import Context
 from netd.cli.flags import Arguments
+from netd.cli.predefined import NAMES
 from netd.networks import manage
 from netd.networks.errors import NetworkError, NotFound
 
@@ -19,7 +20,10 @@ def rm(context: Context, arguments: Arguments) -> int:
         try:
             removed.append(manage.remove(wanted, context.places, context.host, arguments.force))
         except NotFound as error:
-            if not arguments.force:
+            if wanted in NAMES:
+                context.complain(f"{wanted} is a pre-defined network and cannot be removed")
+                failed = 1
+            elif not arguments.force:
                 context.complain(error.msg + hints.of_container(context, wanted, "rm"))
                 failed = 1
         except NetworkError as error:

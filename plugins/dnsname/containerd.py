@@ -4,8 +4,8 @@
     <nerdctl/state-dir>/resolv.conf                                        made when the container was created
 
 While nerdctl's hook runs, the container's first process still stands in its bundle, and later its parent, the shim, in
-one below the same state directory, so containerd's `state` need not be known.  nerdctl's own table of names and hosts is
-written only afterwards (contract clients 1.6).
+one below the same state directory, so containerd's `state` need not be known.  nerdctl's own table of names and hosts
+is written only afterwards (contract clients 1.6).
 """
 
 from __future__ import annotations

@@ -264,6 +264,46 @@ def test_networks_live(host: RuntimeSandbox) -> None:
         host.ok("pynet rm other")
 
 
+def test_the_daemons_own_networks(host: RuntimeSandbox) -> None:
+    """They are listed and inspected as docker's are, beside a list of the same name."""
+    host.ok("mkdir -p /etc/cni/net.d")
+    nerdctls = {"cniVersion": "1.0.0", "name": "bridge", "nerdctlID": "ab" * 32, "plugins": [{"type": "bridge"}]}
+    host.ok(f"echo '{json.dumps(nerdctls)}' >/etc/cni/net.d/nerdctl-bridge.conflist")
+    host.ok(f"pynet run -d --name one {IMAGE}")
+    host.ok(f"pynet run -d --name two --network host {IMAGE}")
+    try:
+        rows = [json.loads(line) for line in host.ok("pynet ls --format json").splitlines()]
+        rows = [row for row in rows if row["Name"] != "mynet"]
+        shown = [(row["Name"], row["Driver"], row["Owner"], row["Containers"]) for row in rows]
+        assert shown == [
+            ("bridge", "bridge", "pynet", 1),
+            ("bridge", "bridge", "nerdctl", 0),
+            ("host", "host", "pynet", 1),
+            ("none", "null", "pynet", 0),
+        ]
+        assert rows[0]["Subnet"] == "172.17.0.0/16" and rows[0]["Bridge"] == "pynet0"
+        # every field that a list's has
+        assert {frozenset(row) for row in rows} == {frozenset(rows[1])}
+        (ours, nones, theirs) = json.loads(host.ok(f"pynet inspect bridge none {rows[1]['ID']}"))
+        assert [each["Name"] for each in ours["Containers"].values()] == ["one"] and theirs["Owner"] == "nerdctl"
+        assert set(ours) == set(theirs) == set(nones) and ours["Gateway"] == "172.17.0.1"
+        assert host.ok(f"pynet inspect -f '{{{{.Name}}}}' {ours['Id']}") == "bridge\n"
+        assert host.ok("pynet ls -q --filter driver=null --no-trunc") == f"{nones['Id']}\n"
+        assert rows[1]["ID"] in host.ok("pynet ls -q --filter dangling=true").split()
+        assert nones["Id"][:12] not in host.ok("pynet ls -q --filter dangling=true").split()
+        for force in ("", "-f"):
+            done = host.run(f"pynet rm {force} host")
+            assert (done.returncode, done.stderr) == (1, "pynet: host is a pre-defined network and cannot be removed\n")
+        host.kill("api")
+        assert host.ok("pynet ls --format '{{.Name}} {{.Owner}}'").splitlines()[0] == "bridge nerdctl"
+        assert json.loads(host.ok("pynet inspect bridge"))[0]["Owner"] == "nerdctl"
+        assert host.run("pynet inspect host").stderr == "pynet: network host not found; pynetd does not run\n"
+        host.start("api")
+    finally:
+        host.ok("rm -f /etc/cni/net.d/nerdctl-bridge.conflist")
+        host.ok("pynet container rm -f one two")
+
+
 def test_ports_live(host: RuntimeSandbox) -> None:
     host.ok(f"pynet run -d --name web --network mynet -p 8080:80 {IMAGE} httpd -f -h /etc")
     assert host.ok("pynet port web 80") == "0.0.0.0:8080\n[::]:8080\n"
