@@ -18,11 +18,13 @@ socket=/run/pynet/cni.sock
 REQUEST_LIMIT = 16 << 20
 ANSWER_LIMIT = 64 << 20
 SINCE_0_4 = ("0.4.0", "1.0.0", "1.1.0")
-SINCE_0_1 = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", *SINCE_0_4)
+SINCE_0_3 = ("0.3.0", "0.3.1", *SINCE_0_4)
+SINCE_0_1 = ("0.1.0", "0.2.0", *SINCE_0_3)
 PLUGINS: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("bridge", "host-local", "loopback", "portmap", "tuning", "static", "dnsname"), SINCE_0_1
+    ("bridge", "host-local", "loopback", "portmap", "tuning", "static", "ptp", "dnsname"), SINCE_0_1
 )
 PLUGINS["firewall"] = SINCE_0_4
+PLUGINS["bandwidth"] = SINCE_0_3
 LOST = "lost"
 NOT_RUN = "not run"
 

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycni.skeleton import Plugin
 
-NAMES = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "dnsname")
+NAMES = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "ptp", "bandwidth", "dnsname")
 
 
 _loaded: dict[str, Plugin] = {}
