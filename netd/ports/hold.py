@@ -2,7 +2,9 @@
 
 A TCP socket is bound first and listens only once the firewall leads the port to the container: until then connections
 are refused, and none is ever accepted here that belongs there (contract docker 3.4, S18).  A UDP socket drops all it
-gets until then, by a filter that the kernel evaluates.  The kernel may lack SCTP: then nobody else can have the port.
+gets until then, by a filter that the kernel evaluates.  An SCTP socket never listens, for no proxy takes
+what comes: whom the firewall does not lead on is refused at once.  The kernel may lack SCTP: then nobody else can have
+the port.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class Held:
 
     def open(self) -> None:
         """From now on it takes what comes; PortInUse when somebody else began to listen meanwhile."""
-        if self.socket is None:
+        if self.socket is None or self.claim.protocol == "sctp":
             return
         if self.claim.protocol == "udp":
             self.socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
@@ -60,7 +62,7 @@ class Held:
 
     def shut(self) -> None:
         """Takes nothing any more, and still holds the port."""
-        if self.socket is None:
+        if self.socket is None or self.claim.protocol == "sctp":
             return
         if self.claim.protocol == "udp":
             _drop_all(self.socket)
@@ -127,7 +129,7 @@ def _bound(claim: Claim) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if claim.protocol == "udp":
             _prepare_datagrams(sock, family)
-        else:
+        elif claim.protocol == "tcp":
             # connections of an earlier holder that are still in TIME_WAIT are not in the way
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((str(claim.address), claim.port))

@@ -81,11 +81,14 @@ def remove_empty(path: str) -> bool:
 
 
 def _directories(path: str) -> list[str]:
-    """Where groups of that path are, if they are; ValueError for the root."""
+    """Where groups of that path are, if they are: in the only hierarchy of version 2, in each of version 1; ValueError
+    for the root."""
     inner = path.strip("/")
     if not inner.strip("/."):
         raise ValueError(f"not a container's control group: {path!r}")
-    return [f"{ROOT}/{inner}", *(f"{ROOT}/{name}/{inner}" for name in os.listdir(ROOT))]
+    if os.path.exists(f"{ROOT}/cgroup.controllers"):
+        return [f"{ROOT}/{inner}"]
+    return [f"{ROOT}/{name}/{inner}" for name in os.listdir(ROOT)]
 
 
 def _remove_left(directory: str) -> None:
