@@ -40,7 +40,8 @@ const char launcher_config[4096] = "PYCNI-LAUNCHER-CONFIG\n"
 static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
     PLUGIN("bridge", SINCE_0_1),  PLUGIN("host-local", SINCE_0_1), PLUGIN("loopback", SINCE_0_1),
     PLUGIN("portmap", SINCE_0_1), PLUGIN("firewall", SINCE_0_4),   PLUGIN("tuning", SINCE_0_1),
-    PLUGIN("ptp", SINCE_0_1),
+    PLUGIN("ptp", SINCE_0_1),     PLUGIN("macvlan", SINCE_0_1),    PLUGIN("dummy", SINCE_0_1),
+    PLUGIN("tap", SINCE_0_1),     PLUGIN("ipvlan", SINCE_0_1),     PLUGIN("vlan", SINCE_0_1),
     PLUGIN("static", SINCE_0_1),  PLUGIN("bandwidth", SINCE_0_3),  PLUGIN("dnsname", SINCE_0_1),
 };
 

@@ -21,7 +21,11 @@ SINCE_0_4 = ("0.4.0", "1.0.0", "1.1.0")
 SINCE_0_3 = ("0.3.0", "0.3.1", *SINCE_0_4)
 SINCE_0_1 = ("0.1.0", "0.2.0", *SINCE_0_3)
 PLUGINS: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("bridge", "host-local", "loopback", "portmap", "tuning", "static", "ptp", "dnsname"), SINCE_0_1
+    (
+        *("bridge", "host-local", "loopback", "portmap", "tuning", "static", "ptp", "dnsname"),
+        *("macvlan", "dummy", "tap", "ipvlan", "vlan"),
+    ),
+    SINCE_0_1,
 )
 PLUGINS["firewall"] = SINCE_0_4
 PLUGINS["bandwidth"] = SINCE_0_3

@@ -8,7 +8,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycni.skeleton import Plugin
 
-NAMES = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "ptp", "bandwidth", "dnsname")
+NAMES = (
+    "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "ptp", "bandwidth", "macvlan",
+    "dummy", "tap", "ipvlan", "vlan", "dnsname",
+)  # fmt: skip
 
 
 _loaded: dict[str, Plugin] = {}

@@ -160,13 +160,13 @@ def reported(context: Context, words: Words) -> tuple[Result, Interface]:
     return previous, container_interface(context, previous, words.sandbox)
 
 
-def check_device(container: NamespaceApi, interface: Interface, kind: str, words: Words) -> Link:
-    """The device is there and of this kind (as the kernel calls it)."""
+def check_device(container: NamespaceApi, interface: Interface, kind: str, words: Words, called: str = "") -> Link:
+    """The device is there and of this kind (as the kernel calls it; the reference may have `called` it otherwise)."""
     link = container.link(interface.name)
     if link is None:
         raise CniError(f"{words.missing}: {interface.name} not found")
     if link.kind != kind:
-        raise CniError(f"{words.kind}: Container interface {link.name} not of type {kind}")
+        raise CniError(f"{words.kind}: Container interface {link.name} not of type {called or kind}")
     return link
 
 

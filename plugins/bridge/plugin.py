@@ -7,6 +7,7 @@ from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, host_end
 from pycni.kernel.model import Link, format_mac
 from pycni.plan import ops
 from pycni.plan.teardown import Failures, collect_links, find_interface, remove_interface
+from pycni.plan.verify import require_forwarding
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Interface, Result
@@ -102,20 +103,8 @@ def status(context: Context) -> None:
         context.host.firewall.status(BRIDGE_NAT)
     if bridge.filtering and link is not None and not context.host.namespace.filters_vlans(link.index):
         raise NotAvailable(f'bridge "{bridge.name}" does not filter VLANs, so containers of all VLANs reach each other')
-    if bridge.gateway and not _can_forward(context):
-        raise NotAvailable("no forwarding: net/ipv4/ip_forward is off and cannot be switched on")
-
-
-def _can_forward(context: Context) -> bool:
-    path = "net/ipv4/ip_forward"
-    try:
-        current = context.host.namespace.read_sysctl(path)
-        if current != "1":
-            # writing back what is there tells whether an ADD could write
-            context.host.namespace.write_sysctl(path, current)
-    except OSError:
-        return False
-    return True
+    if bridge.gateway:
+        require_forwarding(context.host.namespace)
 
 
 PLUGIN = Plugin("bridge", add=add, check=check, delete=delete, gc=gc, status=status)

@@ -63,8 +63,10 @@ class RoutingTables:
         return 0
 
     def remove(self, route: Route) -> bool:
-        """Whether there was exactly this route, whoever made it."""
-        found = next((each for each in self._routes if _hop(each) == _hop(route)), None)
+        """Whether there was exactly this route, whoever made it; without a priority, one of any."""
+        wanted = _hop(route)
+        fitting = (each if route.priority else each.replace(priority=0) for each in self._routes)
+        found = next((self._routes[number] for number, each in enumerate(fitting) if _hop(each) == wanted), None)
         if found is not None:
             self._routes.remove(found)
         return found is not None

@@ -1,8 +1,8 @@
-"""What CHECK asks of an interface (contract 2.0.6), shared by the plugins that make one."""
+"""What CHECK asks of an interface (contract 2.0.6), and STATUS of the host, shared by the plugins that make one."""
 
 from __future__ import annotations
 
-from pycni.spec.errors import CniError
+from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Interface, Result
 
 TYPE_CHECKING = False
@@ -59,3 +59,15 @@ def verify_rules(context: Context, kind: str, requested: str, facts: Iterable[Fa
     missing = firewall.missing(context.owner, kind, firewall.choose(kind, requested), facts)
     if missing:
         raise CniError(missing[0])
+
+
+def require_forwarding(host: NamespaceApi) -> None:
+    """NotAvailable when the host does not forward packets and cannot be told to."""
+    path = "net/ipv4/ip_forward"
+    try:
+        current = host.read_sysctl(path)
+        if current != "1":
+            # writing back what is there tells whether an ADD could write
+            host.write_sysctl(path, current)
+    except OSError:
+        raise NotAvailable(f"no forwarding: {path} is off and cannot be switched on") from None

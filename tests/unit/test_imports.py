@@ -28,7 +28,7 @@ HEAVY = frozenset(
 )
 """docs/architecture.md, "The plugin path imports nothing heavy"."""
 
-PLUGINS = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "dnsname")
+PLUGINS = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "ptp", "dnsname")
 
 STANDARD_BUDGET = 43
 """Modules that are not ours in sys.modules once a plugin is loaded, those of the bare interpreter (23) included; 40
@@ -152,6 +152,8 @@ PURE = [
     "plugins/bridge/config.py",
     "plugins/dnsname/config.py",
     "plugins/static/config.py",
+    "plugins/ptp/config.py",
+    "plugins/ptp/layers.py",
     "netd/dns/wire.py",
     "netd/dns/zone.py",
     "netd/dns/answers.py",
