@@ -26,10 +26,10 @@ def check(context: Context) -> None:
     inside = container_interface(context, previous)
     link = container.link(inside.name)
     if link is None:
-        raise CniError(f"Container Interface name {inside.name} not found in {context.request.netns}")
+        raise CniError(f"Interface name {inside.name} not found")
     if link.kind != "veth":
         raise CniError(f"Error: Container interface {link.name} not of type veth")
-    _check_mac("Container", inside, link)
+    _check_mac(inside, link, f"Mac {inside.mac} doesn't match container Mac: {format_mac(link.mac)}")
     port = _check_port(context, previous, device, link)
     _check_vlans(context, bridge, port)
     if bridge.spoofcheck:
@@ -48,20 +48,22 @@ def _check_bridge(bridge: Bridge, previous: Result, link: Link | None) -> Link:
     if link is None:
         raise CniError(f"Interface name {bridge.name} not found")
     if reported.sandbox:
-        raise CniError(f"Error: Bridge interface {bridge.name} should not have a sandbox, got {reported.sandbox}")
+        raise CniError(f"Interface {bridge.name} should not be in sandbox")
     if link.kind != "bridge":
-        raise CniError(f"Error: {bridge.name} is not a bridge")
-    _check_mac("Bridge", reported, link)
-    if bool(link.flags & IFF_PROMISC) != bridge.promiscuous:
-        raise CniError(f"Bridge interface {bridge.name} promisc mode should be {bridge.promiscuous}")
+        raise CniError(f"Interface {bridge.name} does not have link type of bridge")
+    _check_mac(reported, link, f"Mac doesn't match: {reported.mac}", "Bridge interface")
+    promiscuous = bool(link.flags & IFF_PROMISC)
+    if promiscuous != bridge.promiscuous:
+        wanted, current = str(bridge.promiscuous).lower(), str(promiscuous).lower()
+        raise CniError(
+            f"Bridge interface {bridge.name} configured Promisc Mode {wanted} doesn't match current state: {current} "
+        )
     return link
 
 
-def _check_mac(what: str, reported: Interface, link: Link) -> None:
+def _check_mac(reported: Interface, link: Link, text: str, what: str = "Interface") -> None:
     if reported.mac and reported.mac != format_mac(link.mac):
-        raise CniError(
-            f"{what} Interface {link.name} Mac {reported.mac} doesn't match {what.lower()} Mac: {format_mac(link.mac)}"
-        )
+        raise CniError(f"{what} {link.name} {text}")
 
 
 def _check_vlans(context: Context, bridge: Bridge, port: Link) -> None:
@@ -85,6 +87,6 @@ def _check_port(context: Context, previous: Result, bridge: Link, inside: Link) 
             continue
         if link.master != bridge.index:
             continue
-        _check_mac("Host", reported, link)
+        _check_mac(reported, link, f"Mac doesn't match: {reported.mac} not found")
         return link
     raise CniError(f"CNI veth created for bridge {bridge.name} was not found")

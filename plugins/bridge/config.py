@@ -50,6 +50,7 @@ def parse(config: Config, cni_args: str) -> Bridge:
         raise CniError(f'unknown ipmasq backend "{bridge.masquerade_backend}"')
     section.integer("mtu", unsigned=True)
     _check_device(section, bridge.name)
+    config.dns_override()  # for what it refuses
     return bridge.replace(mac=_mac(config, cni_args))
 
 

@@ -30,14 +30,13 @@ class HostLocal(Record):
 
 def parse(config: Config, cni_args: str) -> HostLocal:
     """The whole configuration; CniError with the reference's text for what it refuses."""
+    # what cannot be decoded is told before what CNI_ARGS says
+    configured = (*_addresses(config.args.strings("ips")), *_addresses(config.runtime.strings("ips")))
     ipam = ipam_section(config)
-    requested = (
-        *_argument_addresses(cni_args),
-        *_addresses(config.args.strings("ips")),
-        *_addresses(config.runtime.strings("ips")),
-    )
     routes = tuple(result.parse_route(each) for each in ipam.sections("routes"))
-    sets = build_range_sets(_groups(config, ipam), config.version)
+    groups = _groups(config, ipam)
+    requested = (*_argument_addresses(cni_args), *configured)
+    sets = build_range_sets(groups, config.version)
     return HostLocal(data_dir(config), sets, requested, routes, ipam.string("resolvConf"))
 
 
@@ -61,7 +60,7 @@ def ranges_come_at_runtime(config: Config) -> bool:
 
 def _groups(config: Config, ipam: Section) -> list[list[RangeSpec]]:
     groups = list(_range_lists(config.runtime, "ipRanges"))
-    if ipam.string("subnet"):
+    if ipam.has("subnet"):
         groups.append([parse_spec(ipam)])
     groups += _range_lists(ipam, "ranges")
     return groups

@@ -141,5 +141,7 @@ class Section:
         return self._parsed(key, Address.parse)
 
     def prefix(self, key: str) -> Prefix | None:
-        """An address with prefix length; "" counts as absent."""
+        """An address with prefix length; unlike with an address "" is none."""
+        if self._typed(key, str) == "":
+            raise self.wrong(key, "invalid CIDR address: ")
         return self._parsed(key, Prefix.parse)

@@ -201,14 +201,14 @@ TAKEN_AWAY = {
         "Failed to match addr fd00:1::2/64 on interface eth0",
     ),
     "the default route": (["ip", "-n", "{c}", "route", "del", "default"], "Expected Route 0.0.0.0/0 via 10.1.2.1"),
-    "the interface": (["ip", "-n", "{c}", "link", "del", "eth0"], "Container Interface name eth0 not found"),
+    "the interface": (["ip", "-n", "{c}", "link", "del", "eth0"], "Interface name eth0 not found"),
     "the mac": (
         ["ip", "-n", "{c}", "link", "set", "eth0", "address", "0a:00:00:00:00:01"],
-        "Container Interface eth0 Mac",
+        "Interface eth0 Mac",
     ),
     "the port": (["ip", "link", "set", "{veth}", "nomaster"], "CNI veth created for bridge br0 was not found"),
     "the bridge": (["ip", "link", "del", "br0"], "Interface name br0 not found"),
-    "promiscuity": (["ip", "link", "set", "br0", "promisc", "on"], "promisc mode should be"),
+    "promiscuity": (["ip", "link", "set", "br0", "promisc", "on"], "configured Promisc Mode false"),
     "masquerading": (["iptables", "-t", "nat", "-F"], ""),
 }
 

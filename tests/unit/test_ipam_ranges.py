@@ -53,7 +53,7 @@ HOST_BITS = "Network has host bits set. For a subnet mask of length"
         (spec("10.0.0.1/24"), f"{HOST_BITS} 24 the network address is 10.0.0.0"),
         (spec("fd00::1:2/112"), f"{HOST_BITS} 112 the network address is fd00::1:0"),
         (spec("::ffff:10.0.0.0/120"), "IPNet IP and Mask version mismatch"),
-        (spec(""), "IP <nil> not v4 nor v6"),
+        (parse_spec(Section({"gateway": "10.0.0.1"})), "IP <nil> not v4 nor v6"),
         (spec("10.0.0.0/24", "10.0.1.5"), "RangeStart 10.0.1.5 not in network 10.0.0.0/24"),
         (spec("10.0.0.0/24", "fd00::1"), "RangeStart fd00::1 not in network 10.0.0.0/24"),
         (spec("10.0.0.0/24", "10.0.0.9", "10.0.0.5"), "RangeStart 10.0.0.9 not in network 10.0.0.0/24"),
