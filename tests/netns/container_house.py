@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import glob
 import io
 import os
 import shutil
@@ -48,7 +49,7 @@ IMAGE = Made(
 @cache
 def loaded_images() -> str:
     """A directory with the image unpacked, which all houses of this process share."""
-    root = tempfile.mkdtemp(prefix="pn-images-", dir="/tmp")
+    root = tempfile.mkdtemp(prefix="pn-images-")
     atexit.register(shutil.rmtree, root)
     Images(RuntimePlaces(root=root)).load(io.BytesIO(docker_archive([(IMAGE, ["busybox:latest"])])), lambda _: None)
     return f"{root}/images"
@@ -92,7 +93,7 @@ class House:
     """Use as a context manager; `containers` is a daemon's, `new_daemon` puts another one in its place."""
 
     def __init__(self) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))
+        self.base = Path(tempfile.mkdtemp(prefix="pn-"))
         self.places = RuntimePlaces(root=str(self.base / "root"), run=str(self.base / "run"))
         os.makedirs(self.places.root)
         os.makedirs(self.places.run)
@@ -168,9 +169,13 @@ class House:
             subprocess.run(["runc", "--root", root, "delete", "--force", container_id], check=True, capture_output=True)
         for path in self.mounts():
             subprocess.run(["umount", "-l", path], check=True, capture_output=True)
-        for controller in os.listdir(CGROUPS):
+        for group in self._groups():
             with contextlib.suppress(OSError):
-                os.rmdir(f"{CGROUPS}/{controller}/{self.parent}")
+                os.rmdir(group)
+
+    def _groups(self) -> list[str]:
+        """The parents of containers' control groups, with either version."""
+        return glob.glob(f"{CGROUPS}/{self.parent}") + glob.glob(f"{CGROUPS}/*/{self.parent}")
 
     def mounts(self) -> list[str]:
         """What is mounted below `base`, the innermost first."""
@@ -186,10 +191,8 @@ class House:
         run = self.places.run
         for directory_ in (f"{run}/containers", f"{run}/runc", f"{run}/execs", self.places.containers):
             found += [f"{directory_}/{name}" for name in os.listdir(directory_)] if os.path.isdir(directory_) else []
-        for controller in os.listdir(CGROUPS):
-            parent = f"{CGROUPS}/{controller}/{self.parent}"
-            names = os.listdir(parent) if os.path.isdir(parent) else []
-            found += [f"{parent}/{name}" for name in names if os.path.isdir(f"{parent}/{name}")]
+        for parent in self._groups():
+            found += [f"{parent}/{name}" for name in os.listdir(parent) if os.path.isdir(f"{parent}/{name}")]
         return found
 
 

@@ -166,7 +166,7 @@ def _namespaces(container: Container, opened: Opened, host: Host) -> list[dict[s
     kinds = ["mount", "pid", "ipc"]
     if container.host_config.uts_mode != "host":
         kinds.append("uts")
-    if host.cgroup_version == 2 and not container.host_config.privileged:
+    if host.cgroup_version == 2:  # also with --privileged, as docker
         kinds.append("cgroup")
     found = [{"type": kind} for kind in kinds]
     return [*found, {"type": "network", "path": opened.netns}] if opened.netns else found
