@@ -40,7 +40,7 @@ def dest(tmp_path: Path) -> Path:
     (folder / "bridge").chmod(0o4711)
     (folder / "real").write_bytes(b"elsewhere")
     (folder / "portmap").symlink_to("real")
-    (folder / "macvlan").write_bytes(b"stays")
+    (folder / "flannel").write_bytes(b"stays")
     return folder
 
 
@@ -164,7 +164,7 @@ def test_installed_plugins_run_as_lone_files(dest: Path, tmp_path: Path, flags: 
 def test_only_some_plugins(dest: Path) -> None:
     flags = ("--no-systemd", "--python-launcher", "--plugins", "tuning,loopback")
     assert run("install", "--dest", str(dest), *flags)[0] == 0
-    assert sorted(os.listdir(dest)) == [".pynet-kept", "bridge", "loopback", "macvlan", "portmap", "real", "tuning"]
+    assert sorted(os.listdir(dest)) == [".pynet-kept", "bridge", "flannel", "loopback", "portmap", "real", "tuning"]
     status, _out, err = run("install", "--dest", str(dest), "--plugins", "nope")
     assert (status, err.count("\n")) == (1, 1)
     assert "--plugins: there is no plugin 'nope'" in err
