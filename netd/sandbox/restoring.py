@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from netd.networks.usage import attachments
 from netd.runtime.model import Container
-from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings
+from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings, vanished
 from netd.sandbox.parts import Parts
 from pycni.kernel.namespace import Namespace
 
@@ -83,10 +83,11 @@ def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str
 
 def _collect_foreign(parts: Parts, ours: Mapping[str, Container]) -> None:
     """What containers of other engines held when they ended without their engine's notice, or the machine's: nerdctl
-    gives it back only when such a container starts again, and never what `pynet connect` attached."""
+    gives it back only when such a container starts again, and never what `pynet connect` attached.  Whether one has
+    ended shows in its namespace."""
     for entry in parts.chains.entries(""):
         attachment = entry.attachment
-        if attachment.container_id in ours or not attachment.netns or os.path.exists(attachment.netns):
+        if attachment.container_id in ours or not vanished.is_gone(entry):
             continue
         what = f"giving back what {attachment.container_id} held on {entry.network}"
         closing.attempt(parts, what, lambda entry=entry: parts.attacher.detach_gone(entry))  # type: ignore[misc]

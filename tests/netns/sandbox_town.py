@@ -168,8 +168,8 @@ class Box(Asking):
 
     def start(self) -> Box:
         self.opened = self.town.sandboxes.open(self.container)
-        prefix = ["/usr/bin/nsenter", f"--net={self.opened.netns}", "--"] if self.opened.netns else []
-        self.process = subprocess.Popen([*prefix, "sleep", "infinity"])
+        with self.inside() if self.opened.netns else contextlib.nullcontext():
+            self.process = subprocess.Popen(["sleep", "infinity"])
         self.container.state.status = "running"
         self.container.state.pid = self.process.pid
         return self

@@ -142,14 +142,20 @@ def test_what_other_engines_containers_held_when_they_vanished_is_given_back(tow
     folder.mkdir(parents=True)
     alive = town.started("alive", "none")
     cache = ResultCache(town.places.cache_dir)
-    for name, netns, address in (
-        ("default-gone", "/proc/4194305/ns/net", "10.1.0.8"),
-        ("default-alive", alive.netns, "10.1.0.9"),
+    for name, netns, last, interface in (
+        ("gone", "/proc/4194305/ns/net", 3, "eth1"),
+        ("silent", alive.netns, 4, ""),  # a result that names no device of its container
+        ("alive", alive.netns, 5, "lo"),
+        # paths that came again after a reboot
+        ("another", alive.netns, 6, "eth1"),
+        ("hosts", "/proc/thread-self/ns/net", 7, "lo"),
     ):
-        (folder / address).write_text(f"{name}\r\neth1")
-        result = {"cniVersion": "1.0.0", "ips": [{"address": f"{address}/24"}]}
+        (folder / f"10.1.0.{last}").write_text(f"{name}\r\neth1")
+        interfaces = [{"name": interface, "mac": "0a:00:00:00:00:07", "sandbox": netns}] if interface else []
+        result = {"cniVersion": "1.0.0", "interfaces": interfaces, "ips": [{"address": f"10.1.0.{last}/24"}]}
         cache.write(CacheEntry("mynet", Attachment(name, netns, "eth1"), config, result))
     new_daemon(town)
     left = town.left()
-    assert (left["leases"], left["results"]) == (["mynet/10.1.0.9"], ["mynet-default-alive-eth1"])
+    assert left["leases"] == ["mynet/10.1.0.4", "mynet/10.1.0.5"]
+    assert left["results"] == ["mynet-alive-eth1", "mynet-silent-eth1"]
     assert town.log == []
