@@ -49,7 +49,10 @@ def attachment(ptp: Ptp, owner: Owner, result: Result) -> list[ops.Operation]:
     if 6 in families:
         # nobody else is on this link, whom duplicate detection could find in its second or two
         plan.append(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{far}/accept_dad", "0"))
-    plan.append(ops.configure_interface(far, result))
+    configured = ops.configure_interface(far, result)
+    # before the IPAM plugin's routes, which lead through the gateway: an address that is its own subnet leads nowhere
+    alone = _unique(_to_gateway(ip) for ip in result.ips if _is_alone(ip))
+    plan.append(configured.replace(routes=alone + configured.routes))
     connected = _unique(_connected(ip) for ip in result.ips)
     through = _unique(route for ip in result.ips for route in _through_gateway(ip))
     plan.append(RouteThroughGateways(far, connected, through))
@@ -73,13 +76,20 @@ def _connected(ip: IpConfig) -> Route:
     return Route(ip.address.network, scope=_SCOPE_LINK if ip.address.family == 4 else 0)
 
 
-def _through_gateway(ip: IpConfig) -> list[Route]:
+def _is_alone(ip: IpConfig) -> bool:
+    return ip.address.length == ip.address.address.bits
+
+
+def _to_gateway(ip: IpConfig) -> Route:
     assert ip.gateway is not None
+    return Route(Prefix.host(ip.gateway), scope=_SCOPE_LINK if ip.address.family == 4 else 0)
+
+
+def _through_gateway(ip: IpConfig) -> list[Route]:
+    if _is_alone(ip):
+        return []
     source = ip.address.address
-    link = Route(Prefix.host(ip.gateway), scope=_SCOPE_LINK if ip.address.family == 4 else 0, source=source)
-    if ip.address.length == ip.address.address.bits:  # a subnet of nobody else
-        return [link]
-    return [link, Route(ip.address.network, ip.gateway, source=source)]
+    return [_to_gateway(ip).replace(source=source), Route(ip.address.network, ip.gateway, source=source)]
 
 
 def _unique(items: Iterable[T]) -> tuple[T, ...]:

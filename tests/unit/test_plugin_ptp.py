@@ -83,9 +83,15 @@ def test_the_plan() -> None:
 
 def test_an_address_that_is_its_own_subnet_needs_no_route_to_it() -> None:
     lone = FOUR.replace(address=Prefix.parse("10.1.2.3/32"))
-    plan = layers.attachment(Ptp(False, "", 0), OWNER, Result(ips=(lone,)))
+    default = Route(Prefix.parse("0.0.0.0/0"))
+    plan = layers.attachment(Ptp(False, "", 0), OWNER, Result(ips=(lone,), routes=(default,)))
+    (configured,) = [each for each in plan if isinstance(each, ops.ConfigureInterface)]
     (step,) = [each for each in plan if isinstance(each, RouteThroughGateways)]
-    assert [str(each.destination) for each in step.through] == ["10.1.2.1/32"]
+    assert configured.routes == (
+        Route(Prefix.parse("10.1.2.1/32"), scope=253),
+        default.replace(gateway=FOUR.gateway),
+    )
+    assert step.through == ()
     assert not any(isinstance(each, ops.Sysctl) for each in plan)
 
 
