@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from firewalld_host import FirewalldHost
+from firewalld_host import ROOT, FirewalldHost
 
 IPS = ("10.0.0.2/24", "fd00::2/64")
 SOURCES = {"10.0.0.2/32", "fd00::2/128"}
@@ -218,3 +220,28 @@ def test_without_firewalld(host: FirewalldHost) -> None:
     finally:
         host.start()
     assert host.sources() == set()
+
+
+def test_what_firewalld_forgets_it_is_told_again(host: FirewalldHost) -> None:
+    """After a reload within 2 s, after a restart as soon as it can be told; the iptables part comes back as well."""
+    assert host.plugin("ours", "ADD", config(backend="firewalld", ingressPolicy="same-bridge"))[0] == 0
+    host.run(
+        f"cd {ROOT}; /usr/bin/python3 -m netd.engine.main </dev/null >/run/engine.log 2>&1 & echo $! >/run/engine.pid"
+    )
+    try:
+        until(lambda: Path(f"/proc/{host.pid}/root/run/pynet/cni.sock").exists(), 10)
+        host.run("firewall-cmd -q --reload; iptables -F; iptables -X")
+        until(lambda: host.sources() == SOURCES, 2)
+        until(lambda: "br0" in host.run("iptables -S"), 2)
+        host.stop()
+        host.start()
+        until(lambda: host.sources() == SOURCES, 10)
+    finally:
+        host.run("kill $(cat /run/engine.pid)")
+    assert host.plugin("ours", "DEL", config(backend="firewalld", ingressPolicy="same-bridge")) == (0, None)
+
+
+def until(true: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline

@@ -9,17 +9,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from errno import EADDRINUSE
 from pathlib import Path
 
 import ports_town
 import pytest
-from firewall_town import HOST_OUTSIDE, OUTSIDE, Town
+from firewall_town import BLOCKED, HOST_OUTSIDE, OUTSIDE, Town
 from ports_town import PortsTown, connect, container
 
+from netd.ports.gateways import Endpoint
 from netd.runtime.model import Container
 from pycni.firewall.firewall import IPTABLES, NFTABLES
+from pycni.spec.address import Address
 
 HOLDER = """
 import sys
@@ -125,6 +128,43 @@ def test_repair_after_a_flush(there: PortsTown) -> None:
     assert town.ask(town.outside, HOST_OUTSIDE, 8080) == "10.1.2.1", "through the proxy"
     assert there.ports.repair().problems == ()
     assert town.ask(town.outside, HOST_OUTSIDE, 8080) == OUTSIDE
+
+
+@pytest.mark.parametrize(
+    "flush", ["nft flush ruleset", "nft delete table inet pynet_guard", "nft flush table inet pynet_guard"]
+)
+def test_what_somebody_flushes_comes_back_by_itself(there: PortsTown, flush: str) -> None:
+    town = there.town
+    town.serve(town.a, 80)
+    town.outside.sh("ip route add 10.1.0.0/16 via 192.0.2.1")
+    a = container("a", tcp80="8080")
+    there.ports.shield(a, [Endpoint(Address.parse("10.1.2.2"), "br0")])
+    there.ports.publish(a, there.gateways("a"))
+    there.ports.watch()
+    for _ in range(2):
+        assert town.silent(town.outside, "10.1.2.2", 80)
+        town.host.sh(flush)
+        began = time.monotonic()
+        assert town.ask(town.outside, "10.1.2.2", 80) == OUTSIDE, "the shield is gone"
+        while not (town.silent(town.outside, "10.1.2.2", 80) and town.ask(town.outside, HOST_OUTSIDE, 8080) == OUTSIDE):
+            assert time.monotonic() - began < 2.0 + BLOCKED
+    assert [text for text in there.warnings if "somebody else removed" in text]
+
+
+def test_a_container_that_starts_after_a_flush_does_not_hide_the_others(there: PortsTown) -> None:
+    town = there.town
+    town.serve(town.a, 80)
+    town.outside.sh("ip route add 10.1.0.0/16 via 192.0.2.1")
+    a, b = container("a"), container("b")
+    there.ports.shield(a, [Endpoint(Address.parse("10.1.2.2"), "br0")])
+    town.host.sh("nft flush ruleset")
+    there.ports.shield(b, [Endpoint(Address.parse("10.1.2.3"), "br0")])
+    assert there.ports.repair().lost
+    assert town.silent(town.outside, "10.1.2.2", 80)
+    there.ports.unpublish(a)
+    town.host.sh("nft flush ruleset")
+    there.ports.repair()
+    assert town.ask(town.outside, "10.1.2.2", 80) == OUTSIDE, "it is gone, and so is its shield"
 
 
 class _Hammer:
