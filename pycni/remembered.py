@@ -17,14 +17,20 @@ _WORTH_KEEPING = 1 << 16
 """Characters; nobody's configuration is longer, but somebody may send one."""
 
 
-class Memory:
-    """The last configuration of each plugin, and the last text of each plugin and command.  Thread-safe."""
+_RESULTS = 16
+"""As many calls as an engine serves at once, and some."""
 
-    __slots__ = ("_known", "_texts")
+
+class Memory:
+    """The last configuration of each plugin, the last text of each plugin and command, and the last previous results.
+    Thread-safe."""
+
+    __slots__ = ("_known", "_previous", "_texts")
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, Config]] = {}
         self._texts: dict[tuple[str, str], Text] = {}
+        self._previous: dict[bytes, tuple[Any, dict[object, Any]]] = {}
 
     def recall(self, plugin: str, raw: dict[str, Any]) -> Config | None:
         """What was made of an equal object."""
@@ -52,10 +58,22 @@ class Memory:
         if not (stdin.startswith(before) and stdin.endswith(after)):
             return None
         try:
-            previous = jsontext.loads(stdin[len(before) : len(stdin) - len(after)])
+            previous, previous_memo = self._recall_previous(stdin[len(before) : len(stdin) - len(after)])
         except ValueError:  # said of the whole text, the words are the right ones
             return None
-        return None if previous is None else config.for_call(previous, memo)
+        return None if previous is None else config.for_call(previous, memo, previous_memo)
+
+    def _recall_previous(self, text: bytes) -> tuple[Any, dict[object, Any]]:
+        """As decoded, and what plugins made of it: those of a chain that add nothing to a result get the same text.
+        ValueError."""
+        known = self._previous.get(text)
+        if known is None:
+            known = jsontext.loads(text), {}
+            if len(text) < _WORTH_KEEPING:
+                if len(self._previous) >= _RESULTS:
+                    self._previous.clear()
+                self._previous[text] = known
+        return known
 
     def keep_text(self, plugin: str, command: str, stdin: bytes, raw: dict[str, Any], config: Config) -> None:
         """`stdin` is the text of `raw`, out of which a prevResult was taken, and passed all checks for the command."""

@@ -7,6 +7,7 @@ from _socket import socket
 from collections.abc import Callable
 
 from netd.engine import protocol
+from netd.engine.connection import send
 from netd.engine.counters import ABROAD, CRASHED, FAILED, NOT_MINE, SUCCEEDED, Counters
 from netd.engine.helper import Helper
 from netd.engine.places import Place, Places, is_network_namespace
@@ -49,7 +50,7 @@ class Calls:
         self._memory = Memory()
 
     def serve(self, body: bytes, descriptors: tuple[int, ...], shared: bool, connection: socket) -> bytes:
-        """The frame to answer with, empty when somebody else will.  ProtocolError when the body is malformed.
+        """The frame to answer with, empty when that was or will be done.  ProtocolError when the body is malformed.
 
         `shared`: whether the caller's namespaces are ours, as `surroundings` says."""
         self._reaper.call_begins()
@@ -67,15 +68,19 @@ class Calls:
         if entered is None:
             return self._decline(call)
         place, new = entered
+        namespace = self._places.borrow(place)
         try:
             if new:  # an engine that died here may have left retired links
                 self._reaper.defer(place, empty_trash)
-            answer = self._execute(call, place, container[0] if container else None)
+            answer = self._execute(call, place, namespace, container[0] if container else None)
+            # what follows need not keep the caller waiting
+            send(connection, protocol.answer_frame(answer.status, answer.stdout, answer.stderr))
         finally:
+            self._places.give_back(place, namespace)
             self._places.leave(place)
             if place is not self._places.own:
                 self._reaper.look_again()
-        return protocol.answer_frame(answer.status, answer.stdout, answer.stderr)
+        return b""
 
     def _sent_abroad(self, call: Call, body: bytes, connection: socket, root: int) -> bool:
         pidfd = pidfd_of(connection)
@@ -93,7 +98,7 @@ class Calls:
         self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), NOT_MINE)
         return protocol.frame(protocol.NOT_MINE)
 
-    def _execute(self, call: Call, place: Place, container: int | None) -> Answer:
+    def _execute(self, call: Call, place: Place, namespace: Namespace, container: int | None) -> Answer:
         netns = call.environment.get("CNI_NETNS", "")
 
         def open_container(path: str) -> Namespace:
@@ -102,7 +107,6 @@ class Calls:
                 return self._places.visited(container)
             return Namespace.open(path)
 
-        namespace = self._places.borrow(place)
         outcome = CRASHED
         try:
             host = Host(
@@ -121,6 +125,5 @@ class Calls:
             self._log(answer.stderr.decode())
             answer = answer.replace(stderr=b"")
         finally:
-            self._places.give_back(place, namespace)
             self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), outcome)
         return answer

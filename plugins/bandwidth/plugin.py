@@ -33,7 +33,7 @@ def plan(limits: Limits, device: str, owner: Owner) -> list[ops.Operation]:
 def add(context: Context) -> Result | str:
     limits = parse(context.config)
     if limits == Limits():
-        unchanged = verbatim.render(context.config.raw_previous, context.config.version)
+        unchanged = verbatim.unchanged(context.config)
         return _previous(context, _UNCHAINED) if unchanged is None else unchanged
     previous = _previous(context, _UNCHAINED)
     device = _host_device(context, previous)

@@ -77,7 +77,7 @@ def add(context: Context) -> Result | str:
         tuning = ready[0]
     if tuning.sysctls:
         _honour_allowlist(context, tuning)
-    unchanged = None if tuning.mac else verbatim.render(context.config.raw_previous, context.config.version)
+    unchanged = None if tuning.mac else verbatim.unchanged(context.config)
     previous = _previous(context) if unchanged is None else Result()
     if ready is None:
         memo.clear()  # other interfaces' names would add up
@@ -99,6 +99,8 @@ def add(context: Context) -> Result | str:
 
 def _honour_allowlist(context: Context, tuning: Tuning) -> None:
     path = context.host.settings.tuning_allowlist
+    if not os.access(path, os.F_OK):  # nearly always, and far cheaper than an exception
+        return
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC), encoding="utf-8") as file:
             allowlist = file.read()

@@ -133,12 +133,17 @@ class Config:
     `version` is the cniVersion as written ("" when missing); `ipam` is None when absent; `runtime` is runtimeConfig,
     `args` is args.cni, both empty sections when absent."""
 
-    __slots__ = ("args", "ipam", "memo", "name", "raw_previous", "runtime", "section", "text_memo", "type", "version")
+    __slots__ = (
+        *("args", "ipam", "memo", "name", "previous_memo", "raw_previous", "runtime", "section", "text_memo", "type"),
+        "version",
+    )
 
     def __init__(self, section: Section) -> None:
         self.section = section
         self.raw_previous: Any = None
         """prevResult as decoded, of a call whose section is without it."""
+        self.previous_memo: dict[object, Any] = {}
+        """What is made of that alone; the plugins of a chain mostly get the same."""
         self.memo: dict[object, Any] = {}
         """What plugins make of the configuration alone, for those who remember configurations to keep with it."""
         self.text_memo: dict[object, Any] = {}
@@ -150,10 +155,13 @@ class Config:
         self.runtime = section.section_or_empty("runtimeConfig")
         self.args = section.section_or_empty("args").section_or_empty("cni")
 
-    def for_call(self, previous: Any, text_memo: dict[object, Any]) -> Config:
+    def for_call(
+        self, previous: Any, text_memo: dict[object, Any], previous_memo: dict[object, Any] | None = None
+    ) -> Config:
         """The same configuration with this prevResult, which was taken out of the object the section is of."""
         copy = object.__new__(Config)
         copy.section, copy.raw_previous, copy.memo, copy.text_memo = self.section, previous, self.memo, text_memo
+        copy.previous_memo = {} if previous_memo is None else previous_memo
         copy.version, copy.name, copy.type = self.version, self.name, self.type
         copy.ipam, copy.runtime, copy.args = self.ipam, self.runtime, self.args
         return copy
@@ -174,6 +182,13 @@ class Config:
 
     def prev_result(self) -> Result | None:
         """The previous plugin's result, None when absent; CniError when it cannot be read as this cniVersion."""
+        memo, key = self.previous_memo, (result.parse, self.version)
+        if key not in memo:
+            memo[key] = self._previous_parsed()
+        found: Result | None = memo[key]
+        return found
+
+    def _previous_parsed(self) -> Result | None:
         holder = self.section if self.raw_previous is None else Section({"prevResult": self.raw_previous})
         section = holder.section("prevResult")
         if section is None:

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pycni.spec.request import Config
+
 _TOP = {"cniVersion", "interfaces", "ips", "routes", "dns"}
 _INTERFACE = {"name", "mac", "sandbox"}
 _IP = {"address", "gateway", "interface"}
@@ -37,6 +39,15 @@ def render(raw: Any, version: str) -> str | None:
         elif value:
             body[key] = value
     return jsontext.dumps(body, indent=4, sort_keys=True)
+
+
+def unchanged(config: Config) -> str | None:
+    """The result of a plugin that hands on what came before it: the configuration's prevResult, by `render`."""
+    memo, key = config.previous_memo, (unchanged, config.version)
+    if key not in memo:
+        memo[key] = render(config.raw_previous, config.version)
+    text: str | None = memo[key]
+    return text
 
 
 def _plain_interface(each: Any) -> bool:

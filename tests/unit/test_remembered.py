@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycni.remembered import Memory
+from pycni.spec import verbatim
 from pycni.spec.errors import CniError
 from pycni.spec.request import Config, check_name, parse_object
 
@@ -81,6 +82,31 @@ def test_the_memo_of_a_text_is_that_text_s_own() -> None:
     first, second = recalled(memory, with_previous("{}")), recalled(memory, with_previous("1"))
     assert first is not None and second is not None and first.text_memo is second.text_memo
     assert taken_apart(with_previous("{}").encode())[1].text_memo is not first.text_memo
+
+
+def test_what_is_made_of_a_previous_result_is_shared_by_those_who_get_the_same() -> None:
+    memory, other = kept(with_previous("{}")), with_previous('{"cniVersion": "1.0.0", "dns": {"domain": "a"}}')
+    raw, config = taken_apart(other.encode())
+    memory.keep_text("another", "ADD", other.encode(), raw, config)
+    first, second = recalled(memory, other), memory.recall_text("another", "ADD", other.encode())
+    third = recalled(memory, with_previous("{}"))
+    assert first is not None and second is not None and third is not None
+    assert first.prev_result() is second.prev_result() is not None
+    assert third.prev_result() != second.prev_result()
+    assert verbatim.unchanged(first) is verbatim.unchanged(second) is None
+    plain = recalled(memory, with_previous('{"cniVersion":"1.0.0"}'))
+    assert plain is not None and verbatim.unchanged(plain) == verbatim.render({"cniVersion": "1.0.0"}, "1.0.0")
+    assert verbatim.unchanged(plain) is verbatim.unchanged(plain)
+
+
+def test_only_so_many_previous_results_are_remembered() -> None:
+    memory = kept(with_previous("{}"))
+    first = recalled(memory, with_previous('{"cniVersion": "1.0.0"}'))
+    for number in range(100):
+        assert recalled(memory, with_previous(f'{{"cniVersion": "1.0.0", "x": {number}}}')) is not None
+    again = recalled(memory, with_previous('{"cniVersion": "1.0.0"}'))
+    assert first is not None and again is not None
+    assert first.raw_previous == again.raw_previous and first.previous_memo is not again.previous_memo
 
 
 def test_plugins_and_commands_have_texts_of_their_own() -> None:
