@@ -14,6 +14,7 @@ import msgspec
 from netd.api.containers import until_ns
 from netd.api.core import Core
 from netd.api.exchange import Call, Exchange
+from netd.api.feeding import feed
 from netd.api.filters import Filters, parse
 from netd.api.handoff import Closed, Handoff
 from netd.api.image_view import inspect, item, reference_matches
@@ -234,7 +235,7 @@ async def _upload(exchange: Exchange, core: Core, work: Callable[[IO[bytes], Pro
     """`_report` for work that reads the request's body from a pipe."""
     inside, outside = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(outside, False)
-    feeding = asyncio.ensure_future(_feed(exchange, outside))
+    feeding = asyncio.ensure_future(feed(exchange, outside))
 
     def read(progress: Progress, interest: Interest) -> None:
         with os.fdopen(inside, "rb") as stream:
@@ -245,35 +246,3 @@ async def _upload(exchange: Exchange, core: Core, work: Callable[[IO[bytes], Pro
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
-
-
-async def _feed(exchange: Exchange, pipe: int) -> None:
-    """The body into a pipe.  A client that leaves in the middle ends it too: an archive cut short is refused by who
-    reads it.  A reader that has had enough is no error."""
-    loop = asyncio.get_running_loop()
-    try:
-        async for piece in exchange.chunks():
-            view = memoryview(piece)
-            while view:
-                try:
-                    view = view[os.write(pipe, view) :]
-                except BlockingIOError:
-                    await _writable(loop, pipe)
-    except (BrokenPipeError, ConnectionResetError):
-        return
-    finally:
-        os.close(pipe)
-
-
-async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
-    writable: asyncio.Future[None] = loop.create_future()
-
-    def happen() -> None:
-        if not writable.done():
-            writable.set_result(None)
-
-    loop.add_writer(descriptor, happen)
-    try:
-        await writable
-    finally:
-        loop.remove_writer(descriptor)

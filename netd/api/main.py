@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from netd import VERSION
+from netd.api.archives import Archives
 from netd.api.containers import ContainerGroup
 from netd.api.core import Core
 from netd.api.events import EventStream
@@ -149,6 +150,7 @@ def router(core: Core) -> Router:
         System(core),
         EventStream(core),
         ContainerGroup(core),
+        Archives(core),
         Streams(core),
         Execs(core),
         ImageGroup(core),

@@ -83,7 +83,6 @@ def _compiled(path: str) -> re.Pattern[str]:
 _ABSENT = tuple(
     re.compile(path)
     for path in (
-        "(GET|HEAD|PUT) /containers/[^/]+/archive",
         "GET /containers/[^/]+/(attach/ws|changes|export|stats)",
         "POST /containers/[^/]+/update",
         "GET /images/get",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from random import Random, SystemRandom
+from typing import IO
 
 import netd.runtime.bundle
 from netd.failure import Conflict, InvalidParameter
+from netd.files.reading import PathStat
 from netd.runtime import conmon
 from netd.runtime.bus import Events
 from netd.runtime.clients import Clients
+from netd.runtime.copying import Copying
 from netd.runtime.creation import Creation
 from netd.runtime.entry import Entry
 from netd.runtime.execs import Execs
@@ -72,6 +75,7 @@ class Containers:
         self._lifecycle = Lifecycle(self._parts, self._removal.at_end)
         self._execs = Execs(self._parts, self._index.find, chance)
         self._clients = Clients(self._parts)
+        self._copying = Copying(self._parts)
         self._removal.lifecycle = self._lifecycle
         self._removal.execs = self._execs
 
@@ -245,6 +249,22 @@ class Containers:
 
     def exec_resize(self, exec_id: str, height: int, width: int) -> None:
         self._execs.resize(exec_id, height, width)
+
+    def look(self, ref: str, path: str) -> PathStat:
+        """What is at a path in the container; NotFound in docker's words."""
+        return self._copying.look(self._index.find(ref), path)
+
+    def read_archive(
+        self, ref: str, path: str, found: Callable[[PathStat], object], write: Callable[[bytes], object]
+    ) -> None:
+        """Calls `found`, then `write` with a tar of what is at the path, piece by piece."""
+        self._copying.read(self._index.find(ref), path, found, write)
+
+    def write_archive(
+        self, ref: str, path: str, stream: IO[bytes], keep_kinds: bool = False, owned_by_user: bool = False
+    ) -> None:
+        """Unpacks a tar into a directory of the container; see `netd.files.writing`."""
+        self._copying.write(self._index.find(ref), path, stream, keep_kinds, owned_by_user)
 
     def execs_of(self, container_id: str) -> Names:
         """Ids of its execs that run or wait to be started (inspect's ExecIDs)."""

@@ -89,8 +89,8 @@ def test_unknown_paths_and_methods(method: str, path: str) -> None:
     [
         ("POST", "/v1.40/build"),
         ("GET", "/volumes"),
-        ("PUT", "/containers/web/archive"),
-        ("GET", "/images/a/b/history"),
+        ("GET", "/containers/web/export"),
+        ("GET", "/images/a/b/get"),
         ("POST", "/swarm/init"),
         ("GET", "/system/df"),
     ],
