@@ -57,7 +57,7 @@ def test_add_check_and_del_do_what_the_reference_does(pair: Pair, name: str) -> 
     config, environment = split(WORKING[name])
     if name == "default-route-inside":
         for side in pair:
-            side.container.run(["ip", "route", "add", "default", "via", "198.51.100.2"])
+            side.default_route_inside()
     added = same_life(pair, "macvlan", config, **environment)
     assert added["interfaces"][0]["name"] == "eth0"
     if name.startswith("mac"):
