@@ -1,0 +1,267 @@
+"""A DHCPv6 client for one address as a state machine (RFC 8415 section 18.2), used as `client4` is.
+
+It takes the first server that offers an address instead of waiting a second for better ones: the wait is for networks
+with several servers of different preference, and every container's start would pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netd.dhcp import messages6 as m
+from netd.dhcp.client4 import BOUND, FAILED, LOST, NO_MORE_TRIES
+from netd.dhcp.messages6 import Assigned, Association, Message
+from netd.dhcp.timing import INFINITE, Backoff, Random, Timing
+from pycni.record import Record
+
+_FIRST_PAUSE = 1.0
+_RENEW_PAUSE, _LONGEST_RENEW = 10.0, 600.0
+"""Seconds: REN_TIMEOUT and REN_MAX_RT."""
+_AFTER_REFUSAL = 2.0
+
+
+class Identity(Record):
+    """`duid` tells the container, `iaid` its interface.  `wishes` are the options asked for."""
+
+    duid: bytes
+    iaid: int
+    wishes: tuple[int, ...] = (m.NAME_SERVERS, m.SEARCH)
+    rapid_commit: bool = False
+
+
+class Lease(Record):
+    """`server` is its DUID; `since` in seconds of the owner's clock, durations in seconds from then on; `options` what
+    was asked for and came."""
+
+    address: bytes
+    server: bytes
+    since: float
+    preferred: int
+    valid: int
+    t1: int
+    t2: int
+    options: dict[int, bytes]
+
+    def ends(self) -> float:
+        return self.since + self.valid if self.valid != INFINITE else float("inf")
+
+
+class Client:
+    """As `client4.Client`; everything is sent to all servers, and names the one that is meant."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        timing: Timing,
+        random: Random,
+        send: Callable[[Message], None],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self.lease: Lease | None = None
+        self.deadline: float | None = None
+        self._identity = identity
+        self._timing = timing
+        self._random = random
+        self._send = send
+        self._tell = tell
+        self._give_up: float | None = None
+        self._step: Callable[[float], None] = self._again
+        self._message: Message | None = None
+        self._pauses = Backoff(_FIRST_PAUSE, timing.resend_max, random)
+        self._began = 0.0
+        self._until = 0.0
+        self._reason = ""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is expected to come in."""
+        return self._message is None
+
+    def begin(self, now: float, for_ever: bool = False) -> None:
+        """Looks for a lease, until `resend_timeout` or `for_ever`."""
+        self._give_up = None if for_ever else now + self._timing.resend_timeout
+        self._solicit(now)
+
+    def resume(self, lease: Lease, now: float) -> None:
+        """Goes on with a lease of before."""
+        self.lease = lease
+        self._rest(lease)
+        if self.deadline is not None and now >= self.deadline:
+            self.due(now)
+
+    def stop(self) -> None:
+        """Says nothing more, but for `release`."""
+        self.deadline = self._message = None
+
+    def release(self) -> None:
+        """Gives the lease back, if there is one, and stops.  Said once: the interface will not be there for an
+        answer, and an address that nobody released is free when its time is over."""
+        self._part(m.RELEASE)
+
+    def decline(self, now: float) -> None:
+        """Somebody else on the link has the address: says so, and looks for another one."""
+        if self.lease is not None:
+            self._part(m.DECLINE)
+            self._tell(LOST, "somebody else has the address")
+            self._solicit(now)
+
+    def due(self, now: float) -> None:
+        """`deadline` has come."""
+        if self._give_up is not None and now >= self._give_up:
+            self.stop()
+            self._tell(FAILED, f"{NO_MORE_TRIES}{self._reason}")
+        elif self.lease is not None and now >= self.lease.ends():
+            self._lose(now, "it has expired")
+        else:
+            self._step(now)
+
+    # --- looking for a lease -----------------------------------------------------------------------------------------
+
+    def _solicit(self, now: float) -> None:
+        self._pauses = Backoff(_FIRST_PAUSE, self._timing.resend_max, self._random)
+        options = [(m.RAPID_COMMIT, b"")] if self._identity.rapid_commit else []
+        self._start(self._new(m.SOLICIT, options, ()), now, self._again)
+
+    def _request(self, server: bytes, addresses: tuple[Assigned, ...], now: float) -> None:
+        self._pauses = Backoff(_FIRST_PAUSE, self._timing.resend_max, self._random)
+        self._until = now + self._timing.timeout
+        hint = tuple(each.replace(preferred=0, valid=0) for each in addresses)
+        self._start(self._new(m.REQUEST, [(m.SERVER_ID, server)], hint), now, self._request_again)
+
+    def _request_again(self, now: float) -> None:
+        if now >= self._until:
+            self._solicit(now)
+        else:
+            self._again(now)
+            self._sooner(self._until)
+
+    def _again(self, now: float) -> None:
+        if self._message is None:
+            self._solicit(now)
+            return
+        self._transmit(now)
+        self.deadline = now + self._pauses.next()
+        for moment in (self._give_up, self.lease.ends() if self.lease is not None else None):
+            if moment is not None:
+                self._sooner(moment)
+
+    def _start(self, message: Message, now: float, step: Callable[[float], None]) -> None:
+        self._message = message
+        self._began = now
+        self._step = step
+        self._again(now)
+
+    def _transmit(self, now: float) -> None:
+        assert self._message is not None
+        elapsed = min(int((now - self._began) * 100), 0xFFFF).to_bytes(2, "big")
+        self._send(self._message.replace(options=(*self._message.options, (m.ELAPSED, elapsed))))
+
+    def _sooner(self, moment: float) -> None:
+        self.deadline = moment if self.deadline is None else min(self.deadline, moment)
+
+    # --- keeping it --------------------------------------------------------------------------------------------------
+
+    def _rest(self, lease: Lease) -> None:
+        self._message = self._give_up = None
+        self._step = self._renew
+        self.deadline = lease.since + lease.t1 if lease.valid != INFINITE else None
+
+    def _renew(self, now: float) -> None:
+        lease = self.lease
+        if lease is None:
+            self._solicit(now)
+            return
+        turn = lease.since + lease.t2
+        kind = m.RENEW if now < turn else m.REBIND
+        if self._message is None or self._message.type != kind:
+            self._pauses = Backoff(min(_RENEW_PAUSE, lease.valid / 30), _LONGEST_RENEW, self._random)
+            server = [(m.SERVER_ID, lease.server)] if kind == m.RENEW else []
+            self._message = self._new(kind, server, (Assigned(lease.address, 0, 0),))
+            self._began = now
+        self._transmit(now)
+        self.deadline = min(now + self._pauses.next(), turn if now < turn else lease.ends())
+
+    def _lose(self, now: float, reason: str) -> None:
+        self.lease = None
+        self._tell(LOST, reason)
+        self._solicit(now)
+
+    def _part(self, kind: int) -> None:
+        self.stop()
+        if self.lease is not None:
+            lease, self.lease = self.lease, None
+            server = [(m.SERVER_ID, lease.server), (m.ELAPSED, bytes(2))]
+            self._send(self._new(kind, server, (Assigned(lease.address, 0, 0),)))
+
+    # --- what comes in -----------------------------------------------------------------------------------------------
+
+    def receive(self, message: Message, now: float) -> None:
+        """A message from a server; others' are left alone."""
+        asked = self._message
+        server = message.option(m.SERVER_ID)
+        if (
+            asked is None
+            or message.xid != asked.xid
+            or message.option(m.CLIENT_ID) != self._identity.duid
+            or not server
+        ):
+            return
+        found = next((each for each in message.associations if each.iaid == self._identity.iaid), None)
+        status = message.status or (found.status if found is not None else m.SUCCESS)
+        usable = tuple(each for each in found.addresses if each.valid) if found is not None and not status else ()
+        if asked.type == m.SOLICIT:
+            self._offered(message, server, usable, status, now)
+        elif message.type == m.REPLY:
+            self._answered(message, server, found, usable, status, now)
+
+    def _offered(self, message: Message, server: bytes, usable: tuple[Assigned, ...], status: int, now: float) -> None:
+        if not usable:
+            self._reason = ": the server has no addresses" if status == m.NO_ADDRESSES else self._reason
+        elif message.type == m.ADVERTISE:
+            self._request(server, usable, now)
+        elif message.type == m.REPLY and self._identity.rapid_commit and message.option(m.RAPID_COMMIT) is not None:
+            self._bind(message, server, usable, now)
+
+    def _answered(
+        self,
+        message: Message,
+        server: bytes,
+        found: Association | None,
+        usable: tuple[Assigned, ...],
+        status: int,
+        now: float,
+    ) -> None:
+        lease = self.lease
+        if usable:
+            self._bind(message, server, usable, now)
+        elif status == m.NO_BINDING and lease is not None:
+            self._request(server, (Assigned(lease.address, 0, 0),), now)
+        elif lease is not None and (status == m.NOT_ON_LINK or (found is not None and found.addresses)):
+            self._lose(now, "the server has withdrawn it")
+        elif lease is None and status in (m.NO_ADDRESSES, m.NOT_ON_LINK, m.NO_BINDING):
+            self._reason = ": the server has no addresses" if status == m.NO_ADDRESSES else self._reason
+            self._message = None
+            self._step = self._again
+            self.deadline = now + _AFTER_REFUSAL * (0.5 + self._random())
+            if self._give_up is not None:
+                self._sooner(self._give_up)
+
+    def _bind(self, message: Message, server: bytes, usable: tuple[Assigned, ...], now: float) -> None:
+        held = self.lease.address if self.lease is not None else b""
+        chosen = next((each for each in usable if each.address == held), usable[0])
+        found = next(each for each in message.associations if each.iaid == self._identity.iaid)
+        t1, t2 = found.t1, found.t2
+        basis = chosen.preferred or chosen.valid
+        if not 0 < t1 <= t2 < chosen.valid:
+            t1, t2 = basis // 2, basis * 4 // 5
+        options = {code: value for code, value in message.options if code in self._identity.wishes}
+        self.lease = Lease(chosen.address, server, now, chosen.preferred, chosen.valid, t1, t2, options)
+        self._rest(self.lease)
+        self._tell(BOUND, "")
+
+    def _new(self, kind: int, options: list[tuple[int, bytes]], addresses: tuple[Assigned, ...]) -> Message:
+        wishes = b"".join(each.to_bytes(2, "big") for each in self._identity.wishes)
+        asking = [] if kind in (m.RELEASE, m.DECLINE) else [(m.WISHES, wishes)]
+        mine = ((m.CLIENT_ID, self._identity.duid), *options, *asking)
+        association = Association(self._identity.iaid, addresses=addresses)
+        return Message(kind, int(self._random() * (1 << 24)), mine, (association,))
