@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEFAULT_DIRECTORY = "/var/lib/cni"
+DRAFT = ".new-"
+"""How the name of an entry begins while it is being written."""
+
 _KIND = "cniCacheV1"
 
 
@@ -55,7 +58,7 @@ class ResultCache:
     def write(self, entry: CacheEntry) -> None:
         """Make this the attachment's entry; a reader sees the old one or the new one, never half.  StoreError."""
         path = self._path(entry.network, entry.attachment)
-        temporary = os.path.join(self._directory, f".new-{os.urandom(8).hex()}")
+        temporary = os.path.join(self._directory, f"{DRAFT}{os.urandom(8).hex()}")
         try:
             os.makedirs(self._directory, 0o700, exist_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

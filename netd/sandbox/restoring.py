@@ -77,6 +77,9 @@ def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str
         if container.id not in running and container.sandbox.id and not shares_host:
             closing.close_own(parts, container, kept=container.id in used)
     _collect_foreign(parts, ours)
+    closing.attempt(
+        parts, "removing empty cached results", lambda: vanished.remove_empty_results(parts.places.cache_dir)
+    )
     _collect_namespaces(parts, used)
     _collect_leases(parts, ours, used)
 

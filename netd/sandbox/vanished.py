@@ -1,14 +1,20 @@
-"""Whether an attachment of another engine's container is provably gone, though nobody said so."""
+"""What is provably gone though nobody said so: attachments of other engines' containers, and cached results that a
+power cut emptied."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 
-from pycni.cache import CacheEntry
+from pycni.cache import DRAFT, CacheEntry
 from pycni.invoke import parse_result
 from pycni.kernel.namespace import Namespace
 from pycni.kernel.netns import THREAD_NETNS
 from pycni.spec.errors import CniError
+
+_WRITTEN = 5.0
+"""Seconds after which nobody is still about to write a file that he made: it takes some millionths of one."""
 
 
 def is_gone(entry: CacheEntry) -> bool:
@@ -42,3 +48,23 @@ def _holds(path: str, entry: CacheEntry) -> bool:
     names = {each.name for each in inside}
     macs = {each.mac.lower() for each in inside if each.mac}
     return not inside or any(link.name in names or link.mac.hex(":") in macs for link in links)
+
+
+def remove_empty_results(cache_dir: str) -> None:
+    """Cached results that say nothing, and drafts of whoever was killed while he wrote one.  No client synchronises
+    what it writes here, so a power cut leaves names without contents; nobody would ever miss or remove them.  OSError
+    names one that cannot be removed."""
+    folder = os.path.join(cache_dir, "results")
+    latest = time.time() - _WRITTEN
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < latest and _says_nothing(entry):
+                    os.unlink(entry.path)
+
+
+def _says_nothing(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(DRAFT):
+        return True
+    with open(entry.path, "rb") as stream:
+        return not stream.read().strip(b"\0")

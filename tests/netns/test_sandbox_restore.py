@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -158,4 +160,18 @@ def test_what_other_engines_containers_held_when_they_vanished_is_given_back(tow
     left = town.left()
     assert left["leases"] == ["mynet/10.1.0.4", "mynet/10.1.0.5"]
     assert left["results"] == ["mynet-alive-eth1", "mynet-silent-eth1"]
+    assert town.log == []
+
+
+def test_results_that_a_power_cut_emptied_are_removed(town: Town) -> None:
+    folder = Path(town.places.cache_dir) / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    before = time.time() - 60
+    contents = {"net-a-eth0": b"", "net-b-eth0": bytes(4096), ".new-0123": b"{", "net-c-eth0": b"not ours"}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+        os.utime(folder / name, (before, before))
+    (folder / "net-d-eth0").touch()  # somebody is about to write it
+    new_daemon(town)
+    assert sorted(os.listdir(folder)) == ["net-c-eth0", "net-d-eth0"]
     assert town.log == []
