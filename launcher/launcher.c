@@ -42,7 +42,8 @@ static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
     PLUGIN("portmap", SINCE_0_1), PLUGIN("firewall", SINCE_0_4),   PLUGIN("tuning", SINCE_0_1),
     PLUGIN("ptp", SINCE_0_1),     PLUGIN("macvlan", SINCE_0_1),    PLUGIN("dummy", SINCE_0_1),
     PLUGIN("tap", SINCE_0_1),     PLUGIN("ipvlan", SINCE_0_1),     PLUGIN("vlan", SINCE_0_1),
-    PLUGIN("static", SINCE_0_1),  PLUGIN("bandwidth", SINCE_0_3),  PLUGIN("dnsname", SINCE_0_1),
+    PLUGIN("static", SINCE_0_1),  PLUGIN("bandwidth", SINCE_0_3),  PLUGIN("sbr", SINCE_0_1),
+    PLUGIN("dhcp", SINCE_0_1),    PLUGIN("dnsname", SINCE_0_1),
 };
 
 struct header { char magic[4]; uint8_t version, kind; uint16_t fds; uint32_t length, parts[3]; };
@@ -273,10 +274,11 @@ static enum outcome ask(const struct process *self, const char *name, const stru
 
 /* --- the three ways to answer ------------------------------------------------------------------------------------------ */
 
-APART static int run_in_process(const struct process *self, const char *name, const struct buffer *input)
+/* `more` are words for behind the name, ended by NULL; those that do not fit are a reason to give up. */
+APART static int run_with(const struct process *self, const char *name, char **more, const struct buffer *input)
 {
     char interpreter[PATH_SIZE], entry[PATH_SIZE], run_dir[PATH_SIZE];
-    const char *arguments[8] = {interpreter, "-I", "-S", entry}, **next = arguments + 4;
+    const char *arguments[64] = {interpreter, "-I", "-S", entry}, **next = arguments + 4;
     keep_standard_streams();
     if (!setting("interpreter", interpreter, sizeof interpreter) || !setting("entry", entry, sizeof entry))
         return fail("999", "no engine answers and no interpreter is configured; run pynet install", "");
@@ -291,9 +293,18 @@ APART static int run_in_process(const struct process *self, const char *name, co
     if (setting("run-dir", run_dir, sizeof run_dir))
         *next++ = "--run-dir", *next++ = run_dir;
     *next++ = name;
+    while (more && *more && next < arguments + 63)
+        *next++ = *more++;
+    if (more && *more)
+        return fail("999", "the command line has too many words", "");
     *next = NULL;
     long error = sys3(SYS_execve, interpreter, arguments, self->environment);
     return fail("999", "no engine answers, and the configured interpreter cannot be executed", reason(error));
+}
+
+static int run_in_process(const struct process *self, const char *name, const struct buffer *input)
+{
+    return run_with(self, name, NULL, input);
 }
 
 static const struct plugin *find(const char *name)
@@ -354,6 +365,9 @@ static int serve(const struct process *self, const char *name, int adding)
 
 static int called(const struct process *self, const char *name)
 {
+    char **more = *self->arguments ? self->arguments + 1 : self->arguments;
+    if (*more && same(*more, "daemon") && same(name, "dhcp"))
+        return run_with(self, name, more, NULL); /* contract 2.4: the only command line a plugin has */
     const char *command = variable(self, "CNI_COMMAND");
     if (!command || !*command || same(command, "VERSION"))
         return describe(self, name, !command || !*command);

@@ -22,7 +22,7 @@ SINCE_0_3 = ("0.3.0", "0.3.1", *SINCE_0_4)
 SINCE_0_1 = ("0.1.0", "0.2.0", *SINCE_0_3)
 PLUGINS: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
-        *("bridge", "host-local", "loopback", "portmap", "tuning", "static", "ptp", "dnsname"),
+        *("bridge", "host-local", "loopback", "portmap", "tuning", "static", "dhcp", "sbr", "ptp", "dnsname"),
         *("macvlan", "dummy", "tap", "ipvlan", "vlan"),
     ),
     SINCE_0_1,
@@ -91,6 +91,9 @@ def run_in_process(name: str, stdin: bytes | None = None) -> int:
     entry = settings.get("entry")
     if not entry:
         return fail(999, "no engine answers and no interpreter is configured; run pynet install")
+    if sys.argv[1:2] == ["daemon"] and name == "dhcp":
+        run_dir = ["--run-dir", settings["run-dir"]] if "run-dir" in settings else []
+        posix.execv(sys.executable, [sys.executable, "-I", "-S", entry, *run_dir, name, *sys.argv[1:]])
     sys.path.insert(0, entry.rpartition("/")[0].rpartition("/")[0] or "/")
     from pycni_plugins.inprocess import run
 
@@ -173,6 +176,8 @@ def answer_from(engine: _socket.socket) -> tuple[int, bytes, bytes] | str:
 def main() -> int:
     keep_standard_streams()
     name = plugin_name()
+    if sys.argv[1:2] == ["daemon"] and name == "dhcp":
+        return run_in_process(name)
     command = environ.get(b"CNI_COMMAND", b"")
     if command in (b"", b"VERSION"):
         return describe(name, not command)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pycni.skeleton import Plugin
 
 NAMES = (
-    "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "ptp", "bandwidth", "macvlan",
-    "dummy", "tap", "ipvlan", "vlan", "dnsname",
+    "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "dhcp", "ptp", "bandwidth", "sbr",
+    "macvlan", "dummy", "tap", "ipvlan", "vlan", "dnsname",
 )  # fmt: skip
 
 
