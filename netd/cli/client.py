@@ -54,6 +54,8 @@ class Response:
                 self._connection.close()
 
     def _pieces(self) -> Iterator[bytes]:
+        if self._connection.asked_for_head:
+            return
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             yield from self._connection.chunks()
         elif "content-length" in self.headers:
@@ -101,6 +103,8 @@ class Connection:
     def __init__(self, path: str) -> None:
         self.socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         self.left = b""
+        self.asked_for_head = False
+        """A response to HEAD has no body, whatever its headers say."""
         try:
             self.socket.connect(path)
         except OSError as error:
@@ -116,6 +120,7 @@ class Connection:
     def send(self, method: str, path: str, body: Any = None, headers: Iterable[str] = ()) -> None:
         """Sends a request whose body is a JSON value, or none."""
         content = b"" if body is None else dumps(body).encode()
+        self.asked_for_head = method == "HEAD"
         lines = [f"{method} {VERSION_PREFIX}{path} HTTP/1.1", "Host: pynet", "User-Agent: pynet", *headers]
         if content:
             lines.append("Content-Type: application/json")
@@ -123,10 +128,10 @@ class Connection:
             lines.append(f"Content-Length: {len(content)}")
         self._sendall("\r\n".join([*lines, "", ""]).encode() + content)
 
-    def upload(self, path: str, pieces: Iterable[bytes]) -> None:
-        """Sends a POST whose body is produced piece by piece.  A daemon that refuses early stops it: its response says
-        why."""
-        head = f"POST {VERSION_PREFIX}{path} HTTP/1.1\r\nHost: pynet\r\nUser-Agent: pynet\r\n"
+    def upload(self, path: str, pieces: Iterable[bytes], method: str = "POST") -> None:
+        """Sends a request whose body is produced piece by piece.  A daemon that refuses early stops it: its response
+        says why."""
+        head = f"{method} {VERSION_PREFIX}{path} HTTP/1.1\r\nHost: pynet\r\nUser-Agent: pynet\r\n"
         self._sendall(f"{head}Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         try:
             for piece in pieces:
@@ -247,9 +252,9 @@ class Daemon:
         """The same of a POST, with the connection to wait on (`fileno`)."""
         return self._alone(lambda connection: connection.send("POST", path))
 
-    def upload(self, path: str, pieces: Iterable[bytes]) -> Response:
-        """A POST with a tar archive as its body."""
-        return self._alone(lambda connection: connection.upload(path, pieces))[1]
+    def upload(self, path: str, pieces: Iterable[bytes], method: str = "POST") -> Response:
+        """A request with a tar archive as its body."""
+        return self._alone(lambda connection: connection.upload(path, pieces, method))[1]
 
     def hijack(self, path: str, body: Any = None) -> Connection:
         """The raw connection after an upgrade: frames, or plain bytes where there is a terminal (contract 4.5)."""
@@ -289,7 +294,7 @@ def escaped(text: str) -> str:
     return "".join(chr(octet) if octet in _UNRESERVED else f"%{octet:02X}" for octet in octets)
 
 
-def query(path: str, **values: object) -> str:
+def query(path: str, /, **values: object) -> str:
     """A path with the values that say something: True as 1, None, False and "" left out."""
     parts = [
         f"{name}={escaped('1' if value is True else str(value))}"

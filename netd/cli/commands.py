@@ -58,6 +58,8 @@ _CONTAINERS = {
     "container top": "TOP",
     "container prune": "PRUNE",
     "container port": "PORT",
+    "container cp": "CP",
+    "cp": "CP",
 }
 _RUNNING = {
     "run": "RUN",

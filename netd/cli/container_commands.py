@@ -103,6 +103,19 @@ PRUNE = Command(
     "container:prune",
     (switch("-f", "--force", help="do not ask"), many("--filter", "K=V", "label, until")),
 )
+CP = Command(
+    "container cp",
+    "copy files between a container and this machine",
+    "copy:cp",
+    (
+        switch("-a", "--archive", help="keep owners"),
+        switch("-L", "--follow-link", help="of SOURCE, where it is a symbolic link"),
+        switch("-q", "--quiet", help="accepted for docker's sake"),
+    ),
+    (Argument("source", "[CONTAINER:]SOURCE|-"), Argument("target", "[CONTAINER:]TARGET|-")),
+    "One of the two is in a container; - is a tar archive, on standard input or output.  What is in a directory, and\n"
+    "not the directory itself, is copied with /. at the end of SOURCE.",
+)
 PORT = Command(
     "port",
     "show the published ports of a container",

@@ -68,14 +68,21 @@ def go_mode(mode: int) -> int:
     return mode & 0o777 | bits | _GO_KINDS.get(stat.S_IFMT(mode), 0)
 
 
-def archive(root: int, path: str, write: Callable[[bytes], object]) -> None:
-    """Names in the archive begin with the last part of `path`: "." for "/etc/.".  What is no file, directory, link,
+def archive(
+    root: int,
+    path: str,
+    write: Callable[[bytes], object],
+    name: str = "",
+    owner: tuple[int, int] | None = None,
+) -> None:
+    """Names in the archive begin with `name`, or with the last part of `path`: "." for "/etc/.".  `owner` (uid, gid)
+    instead of the files' own.  What is no file, directory, link,
     device or pipe is left out.  OSError where there is nothing."""
-    base = "." if path.endswith("/.") else posixpath.basename(normal(path)) or "/"
+    base = name or ("." if path.endswith("/.") else posixpath.basename(normal(path)) or "/")
     found = open_last(root, path)
     try:
         with tarfile.open(fileobj=_Sink(write), mode="w|", bufsize=_BUFFER, format=tarfile.PAX_FORMAT) as out:  # type: ignore[call-overload]
-            _Writer(out).all(found, base)
+            _Writer(out, owner).all(found, base)
     finally:
         os.close(found)
 
@@ -86,8 +93,9 @@ class _Sink:
 
 
 class _Writer:
-    def __init__(self, out: tarfile.TarFile) -> None:
+    def __init__(self, out: tarfile.TarFile, owner: tuple[int, int] | None) -> None:
         self._out = out
+        self._owner = owner
         self._linked: dict[tuple[int, int], str] = {}
 
     def all(self, found: int, name: str) -> None:
@@ -129,7 +137,7 @@ class _Writer:
             return False
         member = tarfile.TarInfo(name)
         member.type, member.mode, member.mtime = kind, stat.S_IMODE(info.st_mode), int(info.st_mtime)
-        member.uid, member.gid = info.st_uid, info.st_gid
+        member.uid, member.gid = self._owner or (info.st_uid, info.st_gid)
         if kind == tarfile.SYMTYPE:
             member.linkname = os.readlink("", dir_fd=entry)
         elif kind in (tarfile.BLKTYPE, tarfile.CHRTYPE):

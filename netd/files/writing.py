@@ -25,10 +25,11 @@ _NODES = {tarfile.CHRTYPE: stat.S_IFCHR, tarfile.BLKTYPE: stat.S_IFBLK, tarfile.
 
 class How(Record):
     """`keep_kinds`: no directory is replaced by something else, nor the reverse.  `owner` (uid, gid) of everything,
-    None: the archive says."""
+    None: the archive says.  `renamed`: the first part of all names becomes this, "" leaves it."""
 
     keep_kinds: bool = False
     owner: tuple[int, int] | None = None
+    renamed: str = ""
 
 
 def unpack(root: int, path: str, stream: IO[bytes], how: How) -> None:
@@ -81,7 +82,10 @@ class _Unpacker:
         """In the tree; InvalidParameter for a name that leads out of where it is unpacked."""
         if posixpath.normpath(name).startswith("../") or posixpath.normpath(name) == "..":
             raise InvalidParameter(f"invalid archive: {name!r} leads out of {self._path}")
-        return normal(f"{self._path}/{normal(name)}")
+        inner = normal(name)
+        if self._how.renamed:
+            inner = "/".join(("", self._how.renamed, *inner.split("/")[2:]))
+        return normal(f"{self._path}/{inner}")
 
     def _make_room(self, at: int, name: str, member: tarfile.TarInfo) -> bool:
         """Whether it has to be made: a directory where one is to be stays, with all that is in it."""

@@ -304,6 +304,56 @@ def test_the_daemons_own_networks(host: RuntimeSandbox) -> None:
         host.ok("pynet container rm -f one two")
 
 
+def test_files_are_copied_out_and_in(host: RuntimeSandbox) -> None:
+    """Docker's rules of what becomes of source and target, and of owners."""
+    host.ok(f"pynet run -d --name web {IMAGE}")
+    try:
+        host.ok("pynet exec web sh -c 'mkdir -p /a/b && echo one >/a/one && echo two >/a/b/two && ln -s one /a/link'")
+        host.ok("pynet exec web chown 12:34 /a/one")
+        host.ok("mkdir /run/out")
+        host.ok(
+            "pynet cp web:/a /run/out && pynet cp web:/a /run/out/new && pynet container cp web:/a/. /run/out/inner"
+        )
+        for place in ("a", "new", "inner"):
+            assert host.ok(f"cd /run/out/{place} && cat link b/two && stat -c %u:%g one") == "one\ntwo\n0:0\n"
+        host.ok("pynet cp -a web:/a/one /run/out/kept && pynet cp -L web:/a/link /run/out/followed")
+        assert host.ok("stat -c '%F %u:%g' /run/out/kept /run/out/followed") == "regular file 12:34\nregular file 0:0\n"
+        host.ok("pynet cp web:/a/link /run/out/")
+        assert host.ok("readlink /run/out/link") == "one\n"
+        assert host.ok("pynet cp web:/a/b - | tar -t") == "b/\nb/two\n"
+        assert "bin" in host.ok("pynet cp web:/ - | tar -t --exclude '*proc/*' --exclude '*sys/*' | head -n 40 || true")
+
+        host.ok(
+            "cd /run/out && chown 56:78 a/one && pynet cp a web:/tmp && pynet cp a web:/copy && pynet cp a/. web:/srv"
+        )
+        for place in ("/tmp/a", "/copy", "/srv"):
+            shown = host.ok(f"pynet exec web sh -c 'cd {place} && cat link b/two && stat -c %u:%g one'")
+            assert shown == "one\ntwo\n0:0\n"
+        host.ok("cd /run/out && pynet cp a/one web:/renamed && tar -c a/one | pynet cp - web:/root && ln -s a/one soft")
+        host.ok("cd /run/out && pynet cp soft web:/soft && pynet cp -L soft web:/hard")
+        assert (
+            host.ok("pynet exec web sh -c 'cat /renamed /root/a/one /hard; readlink /soft'") == "one\n" * 3 + "a/one\n"
+        )
+        # a target that is a link in the container leads on within it
+        host.ok("pynet exec web ln -s /srv /link-to-srv && cd /run/out && pynet cp a/b/two web:/link-to-srv")
+        assert host.ok("pynet exec web cat /srv/two") == "two\n"
+        for words, text in (
+            ("web:/none /run/out", "Could not find the file /none in container web"),
+            ("/run/none web:/", "/run/none: no such file or directory"),
+            ("/run/out web:/renamed", "/run/out is a directory, and /renamed is none"),
+            ("/run/out/kept web:/nowhere/", "the destination directory must exist"),
+            ("web:/a /run/out/kept", "/a is a directory, and /run/out/kept is none"),
+            ("/run/out /run/other", "exactly one of SOURCE and TARGET must be CONTAINER:PATH"),
+            ("nobody:/etc /run/out", "No such container: nobody"),
+            ("/run/out nobody:/etc", "No such container: nobody"),
+        ):
+            done = host.run(f"pynet cp {words}")
+            assert done.returncode == 1 and text in done.stderr, done
+    finally:
+        host.ok("pynet container rm -f web")
+        host.ok("rm -rf /run/out")
+
+
 def test_ports_live(host: RuntimeSandbox) -> None:
     host.ok(f"pynet run -d --name web --network mynet -p 8080:80 {IMAGE} httpd -f -h /etc")
     assert host.ok("pynet port web 80") == "0.0.0.0:8080\n[::]:8080\n"
