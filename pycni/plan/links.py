@@ -120,7 +120,8 @@ class MoveLink(ops.Step):
         except KernelError as error:
             if link.is_up and source.link_by_index(link.index) is not None:
                 source.set_link(link.index, up=True)
-            raise CniError(f'failed to move "{self.name}" to "{self.new_name}": {error.msg}', error.details) from None
+            what = f'failed to move "{self.new_name}" ({self.source}: "{self.name}") to {self.target} NS'
+            raise CniError(f"{what}: {error.msg}", error.details) from None
 
         def back() -> None:
             found = target.virtual().move(moved.index, source, self.name)
