@@ -38,15 +38,13 @@ def parse(config: Config, removing: bool = False) -> Portmap:
     follows it from succeeding."""
     section = config.section
     backend = section.string("backend")
-    if backend and backend not in _BACKENDS:
-        raise CniError(f'unrecognized backend "{backend}"')
     mark_bit = section.optional_integer("markMasqBit")
     chain = section.string("externalSetMarkChain")
     if not removing:
         section.word("externalSetMarkChain", CHAIN_LIMIT)
     elif not is_word(chain, CHAIN_LIMIT):
         chain = ""
-    if mark_bit is not None and chain:
+    if mark_bit is not None and section.has("externalSetMarkChain"):
         raise CniError("Cannot specify externalSetMarkChain and markMasqBit")
     if mark_bit is None:
         mark_bit = _DEFAULT_MARK_BIT
@@ -58,7 +56,11 @@ def parse(config: Config, removing: bool = False) -> Portmap:
             if not removing:
                 raise section.wrong(key, "control characters in a word")
             conditions4 = conditions6 = ()
-    _check_backend(backend, chain, conditions4, conditions6)
+    # no backend named: the reference decides for iptables unless the host cannot, so that is what it checks
+    named = backend if section.has("backend") else "iptables"
+    _check_backend(named, section.has("externalSetMarkChain"), conditions4, conditions6)
+    if named not in _BACKENDS:
+        raise CniError(f'unrecognized backend "{named}"')
     snat = section.boolean("snat", True)
     masq_all = section.boolean("masqAll")
     return Portmap(backend, _mappings(config, removing), snat, masq_all, mark_bit, chain, conditions4, conditions6)
@@ -87,20 +89,17 @@ def _mapping(section: Section, host_port: int, container_port: int) -> Mapping:
     return Mapping(section.word("protocol", 16, "tcp"), host_port, container_port, section.address("hostIP"))
 
 
-def _check_backend(backend: str, chain: str, conditions4: tuple[str, ...], conditions6: tuple[str, ...]) -> None:
+def _check_backend(backend: str, chain: bool, conditions4: tuple[str, ...], conditions6: tuple[str, ...]) -> None:
     iptables_keys = ["externalSetMarkChain"] if chain else []
     nftables_keys: list[str] = []
     for key, words in (("conditionsV4", conditions4), ("conditionsV6", conditions6)):
-        if words:
-            (iptables_keys if words[0][:1] in ("-", "!") else nftables_keys).append(key)
-    # no backend named: the reference decides for iptables unless the host cannot, so that is what it checks
-    for name, foreign in (("iptables", nftables_keys), ("nftables", iptables_keys)):
-        other = "nftables" if name == "iptables" else "iptables"
-        if foreign and (backend or "iptables") == name:
-            raise CniError(
-                f"{name} backend was requested but configuration contains {other}-specific options "
-                f"[{' '.join(foreign)}]"
-            )
+        if words and words[0]:
+            (iptables_keys if words[0][0] in "-!" else nftables_keys).append(key)
+    other, foreign = ("nftables", nftables_keys) if backend == "iptables" else ("iptables", iptables_keys)
+    if foreign:
+        raise CniError(
+            f"{backend} backend was requested but configuration contains {other}-specific options [{' '.join(foreign)}]"
+        )
 
 
 def targets(previous: Result, ifname: str) -> dict[int, Prefix]:

@@ -158,7 +158,7 @@ def _check_link(tuning: Tuning, link: Link) -> None:
     name = link.name
     for what, wanted, current, compared in (
         (f"configured Ethernet of {name}", tuning.mac, format_mac(link.mac), bool(tuning.mac)),
-        (f"link {name} configured promisc", tuning.promiscuous, promiscuous, True),
+        (f"link {name} configured promisc", tuning.promiscuous, int(promiscuous), True),
         (f"configured MTU of {name}", tuning.mtu, link.mtu, bool(tuning.mtu)),
         (f"configured all-multicast mode of {name}", tuning.allmulti, allmulti, tuning.allmulti is not None),
         (f"configured Transmit Queue Length of {name}", tuning.txqlen, link.txqlen, tuning.txqlen is not None),

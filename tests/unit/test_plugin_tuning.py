@@ -318,7 +318,7 @@ def test_a_missing_interface(machine: Machine) -> None:
             {"mac": "0a:00:00:00:00:09"},
             "Error: Tuning configured Ethernet of eth0 is 0a:00:00:00:00:09",
         ),
-        ({"promisc": True}, "Error: Tuning link eth0 configured promisc is true, current value is false"),
+        ({"promisc": True}, "Error: Tuning link eth0 configured promisc is true, current value is 0"),
         ({"mtu": 9}, "Error: Tuning configured MTU of eth0 is 9, current value is 1500"),
         ({"allmulti": True}, "Error: Tuning configured all-multicast mode of eth0 is true, current value is false"),
         ({"txQLen": 9}, "Error: Tuning configured Transmit Queue Length of eth0 is 9, current value is 1000"),
