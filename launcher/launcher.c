@@ -43,7 +43,7 @@ static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
     PLUGIN("ptp", SINCE_0_1),     PLUGIN("macvlan", SINCE_0_1),    PLUGIN("dummy", SINCE_0_1),
     PLUGIN("tap", SINCE_0_1),     PLUGIN("ipvlan", SINCE_0_1),     PLUGIN("vlan", SINCE_0_1),
     PLUGIN("static", SINCE_0_1),  PLUGIN("bandwidth", SINCE_0_3),  PLUGIN("sbr", SINCE_0_1),
-    PLUGIN("dhcp", SINCE_0_1),    PLUGIN("dnsname", SINCE_0_1),
+    PLUGIN("dhcp", SINCE_0_1),    PLUGIN("host-device", SINCE_0_1), PLUGIN("dnsname", SINCE_0_1),
 };
 
 struct header { char magic[4]; uint8_t version, kind; uint16_t fds; uint32_t length, parts[3]; };

@@ -23,7 +23,7 @@ SINCE_0_1 = ("0.1.0", "0.2.0", *SINCE_0_3)
 PLUGINS: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
         *("bridge", "host-local", "loopback", "portmap", "tuning", "static", "dhcp", "sbr", "ptp", "dnsname"),
-        *("macvlan", "dummy", "tap", "ipvlan", "vlan"),
+        *("macvlan", "dummy", "tap", "ipvlan", "vlan", "host-device"),
     ),
     SINCE_0_1,
 )

@@ -81,7 +81,7 @@ def readme(name: str) -> Path:
 
 def has_example(name: str) -> bool:
     """Whether the README has a section with a transcript that the test below runs."""
-    page = readme(name).read_text()
+    page = readme(name).read_text() if readme(name).exists() else ""
     section = _SECTION.search(page)
     return section is not None and "```console\n" in page[section.end() :]
 

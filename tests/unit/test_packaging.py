@@ -54,6 +54,7 @@ def test_the_links_beside_the_folders() -> None:
     assert (ROOT / "pycni_plugins").readlink().name == "plugins"
     assert (ROOT / "pycni_launcher").readlink().name == "launcher"
     assert (ROOT / "plugins/host_local").readlink().name == "host-local"
+    assert (ROOT / "plugins/host_device").readlink().name == "host-device"
 
 
 def test_every_plugin_folder_is_a_plugin_that_can_be_loaded() -> None:
