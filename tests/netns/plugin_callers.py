@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ WAYS = (*OURS, "reference")
 
 
 class Caller:
-    """`way` is one of WAYS; `host` is the host's namespace, `containers` of which are made by `make`."""
+    """`way` is one of WAYS; `host` is the host's namespace, `containers` of which are made by `make`.  What is called
+    is also in the namespaces that `enter`, options of nsenter(1), names."""
 
-    def __init__(self, way: str, netns: Callable[[], Any], directory: Path) -> None:
+    def __init__(
+        self, way: str, netns: Callable[[], Any], directory: Path, host: Any = None, enter: Sequence[str] = ()
+    ) -> None:
         self.way = way
         self.make = netns
-        self.host = netns()
+        self.host = netns() if host is None else host
         self._engine: EngineProcess | None = None
-        self.within = ("/usr/bin/nsenter", f"--net={self.host.path}", "--")
+        self.within = ("/usr/bin/nsenter", f"--net={self.host.path}", *enter, "--")
         if way == "reference":
             self.bin = reference_directory()
             return
