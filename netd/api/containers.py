@@ -18,7 +18,7 @@ from netd.api.router import Route
 from netd.failure import InvalidParameter, NotFound
 from netd.ports import wanted
 from netd.runtime import bundle
-from netd.runtime.model import Container, CreateRequest, PortBinding
+from netd.runtime.model import Container, CreateRequest, HostConfig, PortBinding
 from pycni.spec.errors import CniError
 
 PRUNE_FILTERS = ("label", "label!", "until")
@@ -53,6 +53,7 @@ class ContainerGroup:
             Route("POST", "/containers/{id}/rename", self.rename),
             Route("POST", "/containers/{id}/resize", self.resize),
             Route("POST", "/containers/{id}/ports", self.ports),
+            Route("POST", "/containers/{id}/update", self.update),
             Route("DELETE", "/containers/{id}", self.remove),
         )
 
@@ -104,6 +105,9 @@ class ContainerGroup:
             raise InvalidParameter(f"--link {call['id']}: links cannot be removed from a container")
         self._containers.remove(call["id"], force=query.flag("force"), volumes=query.flag("v"))
         return NO_CONTENT
+
+    def update(self, call: Call) -> Reply:
+        return json_reply({"Warnings": self._containers.update(call["id"], call.decode(HostConfig))})
 
     def ports(self, call: Call) -> Reply:
         """Publishes and withdraws ports of a container, live when it runs; answers with what is bound then."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
 from netd.api.query import rfc3339
+from netd.runtime.images.history import Step
 from netd.runtime.images.model import Image
 
 
@@ -40,6 +41,22 @@ def item(image: Image) -> dict[str, Any]:
         "Containers": -1,
         "Labels": image.config.labels or {},
     }
+
+
+def past(image: Image, steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """GET /images/{name}/history: last step first, which alone is known by an id."""
+    newest = len(steps) - 1
+    return [
+        {
+            "Id": image.id if place == newest else "<missing>",
+            "Created": (rfc3339(step.created) or 0) // 1_000_000_000,
+            "CreatedBy": step.created_by,
+            "Tags": (image.repo_tags or None) if place == newest else None,
+            "Size": step.size,
+            "Comment": step.comment,
+        }
+        for place, step in reversed(list(enumerate(steps)))
+    ]
 
 
 def reference_matches(image: Image, patterns: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ from netd.api.exchange import Call, Exchange
 from netd.api.feeding import feed
 from netd.api.filters import Filters, parse
 from netd.api.handoff import Closed, Handoff
-from netd.api.image_view import inspect, item, reference_matches
+from netd.api.image_view import inspect, item, past, reference_matches
 from netd.api.query import rfc3339
 from netd.api.reply import JSON, Reply, json_reply
 from netd.api.router import Route
@@ -43,6 +43,7 @@ class ImageGroup:
             Route("POST", "/images/load", self.load),
             Route("POST", "/images/prune", self.prune),
             Route("GET", "/images/{name*}/json", self.inspect),
+            Route("GET", "/images/{name*}/history", self.history),
             Route("POST", "/images/{name*}/tag", self.tag),
             Route("DELETE", "/images/{name*}", self.remove),
         )
@@ -71,8 +72,7 @@ class ImageGroup:
         changes, message = query.all_of("changes"), query.text("message")
 
         def work(stream: IO[bytes], progress: Progress, interest: Interest) -> None:
-            image = self._images.import_rootfs(stream, reference, changes, message, progress, interest)
-            progress({"status": image.id})
+            self._images.import_rootfs(stream, reference, changes, message, progress, interest)
 
         await _upload(exchange, self._core, work)
 
@@ -106,6 +106,10 @@ class ImageGroup:
 
     def inspect(self, call: Call) -> Reply:
         return json_reply(inspect(self._images.find(call["name"])))
+
+    def history(self, call: Call) -> Reply:
+        image = self._images.find(call["name"])
+        return json_reply(past(image, self._images.history(image.id)))
 
     def tag(self, call: Call) -> Reply:
         repository = call.query.text("repo")

@@ -23,6 +23,7 @@ from netd.api.images import ImageGroup
 from netd.api.networks import NetworkGroup
 from netd.api.router import Router
 from netd.api.server import Server, log
+from netd.api.statistics import Statistics
 from netd.api.streams import Streams
 from netd.api.system import System
 from netd.engine.listener import Listener, ListenError, listen, tell_manager
@@ -151,6 +152,7 @@ def router(core: Core) -> Router:
         EventStream(core),
         ContainerGroup(core),
         Archives(core),
+        Statistics(core),
         Streams(core),
         Execs(core),
         ImageGroup(core),

@@ -83,11 +83,10 @@ def _compiled(path: str) -> re.Pattern[str]:
 _ABSENT = tuple(
     re.compile(path)
     for path in (
-        "GET /containers/[^/]+/(attach/ws|changes|export|stats)",
-        "POST /containers/[^/]+/update",
+        "GET /containers/[^/]+/(attach/ws|changes|export)",
         "GET /images/get",
         "GET /images/search",
-        "GET /images/.+/(get|history)",
+        "GET /images/.+/get",
         "POST /images/.+/push",
         "(POST|PUT|DELETE) /volumes(/.*)?",
         "GET /(volumes|plugins)",

@@ -25,7 +25,7 @@ from netd.runtime.launch import LOG
 from netd.runtime.lifecycle import Lifecycle
 from netd.runtime.log_reader import LogReader as LogReader
 from netd.runtime.logs import Wanted
-from netd.runtime.model import Container, CreateRequest, ExecOptions
+from netd.runtime.model import Container, CreateRequest, ExecOptions, HostConfig
 from netd.runtime.monitor import Monitor
 from netd.runtime.naming import valid_name
 from netd.runtime.parts import BundlePart, ImagesPart, Parts, SandboxesPart
@@ -37,6 +37,7 @@ from netd.runtime.signals import parse_signal
 from netd.runtime.store import Store
 from netd.runtime.streams import STDERR, STDOUT, Stream
 from netd.runtime.top import top
+from netd.runtime.updating import update
 from netd.runtime.waits import NOT_RUNNING, check_condition
 
 Rows = list[list[str]]
@@ -249,6 +250,10 @@ class Containers:
 
     def exec_resize(self, exec_id: str, height: int, width: int) -> None:
         self._execs.resize(exec_id, height, width)
+
+    def update(self, ref: str, wanted: HostConfig) -> Names:
+        """Other limits and restart policy; warnings.  See `netd.runtime.updating`."""
+        return update(self._parts, self._index.find(ref), wanted)
 
     def look(self, ref: str, path: str) -> PathStat:
         """What is at a path in the container; NotFound in docker's words."""

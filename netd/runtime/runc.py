@@ -68,6 +68,10 @@ class Runc:
     def resume(self, container_id: str) -> None:
         self._run("resume", container_id)
 
+    def update(self, container_id: str, resources: str) -> None:
+        """`resources` as JSON of the OCI runtime specification; what is not in it stays."""
+        self._run("update", "--resources", "-", container_id, given=resources)
+
     def delete(self, container_id: str) -> None:
         """Kills what is left and removes runc's state and control groups; without effect when there are none."""
         if os.path.exists(f"{self._root}/{container_id}"):
@@ -90,10 +94,10 @@ class Runc:
         except FileNotFoundError:
             return []
 
-    def _run(self, *words: str) -> None:
+    def _run(self, *words: str, given: str = "") -> None:
         done = subprocess.run(
             [program(self._places.runc), "--root", self._root, *words],
-            stdin=subprocess.DEVNULL,
+            input=given,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -15,6 +15,7 @@ from typing import IO
 
 from netd.failure import Failure, InvalidParameter, NotFound
 from netd.runtime.images import archive, registry
+from netd.runtime.images.history import Step, history
 from netd.runtime.images.imported import stage_rootfs
 from netd.runtime.images.interest import Interest
 from netd.runtime.images.locks import Locks
@@ -79,6 +80,10 @@ class Images:
     def rootfs(self, image: Image) -> str:
         """The directory of its unpacked files, to be read only."""
         return self._shelf.rootfs(image.id)
+
+    def history(self, ref: str) -> Sequence[Step]:
+        """First to last; NotFound."""
+        return history(self._shelf, self.find(ref).id)
 
     def pull(
         self,
