@@ -34,7 +34,8 @@ const char launcher_config[4096] = "PYCNI-LAUNCHER-CONFIG\n"
 
 /* Contract 1.5.  Names missing here are not errors: their VERSION and about text come from Python. */
 #define SINCE_0_4(sep) "0.4.0" sep "1.0.0" sep "1.1.0"
-#define SINCE_0_3(sep) "0.3.0" sep "0.3.1" sep SINCE_0_4(sep)
+#define SINCE_0_3_1(sep) "0.3.1" sep SINCE_0_4(sep)
+#define SINCE_0_3(sep) "0.3.0" sep SINCE_0_3_1(sep)
 #define SINCE_0_1(sep) "0.1.0" sep "0.2.0" sep SINCE_0_3(sep)
 #define PLUGIN(name, versions) { name, versions(", "), versions("\",\"") }
 static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
@@ -43,7 +44,8 @@ static const struct plugin { const char *name, *listed, *quoted; } plugins[] = {
     PLUGIN("ptp", SINCE_0_1),     PLUGIN("macvlan", SINCE_0_1),    PLUGIN("dummy", SINCE_0_1),
     PLUGIN("tap", SINCE_0_1),     PLUGIN("ipvlan", SINCE_0_1),     PLUGIN("vlan", SINCE_0_1),
     PLUGIN("static", SINCE_0_1),  PLUGIN("bandwidth", SINCE_0_3),  PLUGIN("sbr", SINCE_0_1),
-    PLUGIN("dhcp", SINCE_0_1),    PLUGIN("host-device", SINCE_0_1), PLUGIN("dnsname", SINCE_0_1),
+    PLUGIN("dhcp", SINCE_0_1),    PLUGIN("host-device", SINCE_0_1), PLUGIN("vrf", SINCE_0_3_1),
+    PLUGIN("dnsname", SINCE_0_1),
 };
 
 struct header { char magic[4]; uint8_t version, kind; uint16_t fds; uint32_t length, parts[3]; };

@@ -18,7 +18,8 @@ socket=/run/pynet/cni.sock
 REQUEST_LIMIT = 16 << 20
 ANSWER_LIMIT = 64 << 20
 SINCE_0_4 = ("0.4.0", "1.0.0", "1.1.0")
-SINCE_0_3 = ("0.3.0", "0.3.1", *SINCE_0_4)
+SINCE_0_3_1 = ("0.3.1", *SINCE_0_4)
+SINCE_0_3 = ("0.3.0", *SINCE_0_3_1)
 SINCE_0_1 = ("0.1.0", "0.2.0", *SINCE_0_3)
 PLUGINS: dict[str, tuple[str, ...]] = dict.fromkeys(
     (
@@ -29,6 +30,7 @@ PLUGINS: dict[str, tuple[str, ...]] = dict.fromkeys(
 )
 PLUGINS["firewall"] = SINCE_0_4
 PLUGINS["bandwidth"] = SINCE_0_3
+PLUGINS["vrf"] = SINCE_0_3_1
 LOST = "lost"
 NOT_RUN = "not run"
 

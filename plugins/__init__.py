@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "dhcp", "ptp", "bandwidth", "sbr",
-    "macvlan", "dummy", "tap", "ipvlan", "vlan", "host-device", "dnsname",
+    "vrf", "macvlan", "dummy", "tap", "ipvlan", "vlan", "host-device", "dnsname",
 )  # fmt: skip
 
 

@@ -109,7 +109,8 @@ class MemoryNamespace:
         """Answers about what has no call of its own."""
         from pycni.kernel.memory_rtnetlink import MemoryRtnetlink
 
-        return MemoryRtnetlink(self.state.devices, self.state.routes, self._create, self._kernel.lacking)
+        state, lacking = self.state, self._kernel.lacking
+        return MemoryRtnetlink(state.devices, state.routes, self._create, self._add_address, lacking)
 
     def _create(self, name: str, kind: str, mtu: int) -> Device | int:
         refusal = self.name_refusal(name) or (_mtu_refusal(mtu) if mtu else 0)
@@ -268,7 +269,7 @@ class MemoryNamespace:
         found = [] if device is None else device.addresses
         return sorted(found, key=lambda each: each.prefix.family)
 
-    def add_address(self, index: int, prefix: Prefix) -> None:
+    def add_address(self, index: int, prefix: Prefix, dad: bool = True) -> None:  # noqa: ARG002  # nobody else is here
         self.configure(index, (prefix,), (), up=False)
 
     def remove_address(self, index: int, prefix: Prefix) -> None:

@@ -10,6 +10,7 @@ from errno import EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, ESRCH
 from struct import Struct
 
 from pycni.kernel import mirred, pseudo, qdisc, rules
+from pycni.kernel.addresses import RTM_NEWADDR, parse_address
 from pycni.kernel.links import RTM_GETLINK, RTM_NEWLINK
 from pycni.kernel.netlink import NLM_F_REPLACE, Refused, attribute_text, attribute_u32, attributes, nested, text, u32
 from pycni.kernel.routes import RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE, new_route, parse_routes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pycni.kernel.memory_routing import RoutingTables
     from pycni.kernel.model import Route
     from pycni.kernel.netlink import Message, Reply
+    from pycni.spec.address import Prefix
 
 _IFLA_IFNAME = 3
 _IFLA_MTU = 4
@@ -38,18 +40,21 @@ _LOWEST_OWN_PRIORITY = 32766
 
 class MemoryRtnetlink:
     """The interface of `pycni.kernel.netlink.NetlinkSocket` on one namespace's objects.  `create` makes a device of
-    this name, kind and MTU, or says the errno of the kernel's refusal; for the kinds in `lacking` it has no driver."""
+    this name, kind and MTU, or says the errno of the kernel's refusal, as does `add_address`; for the kinds in
+    `lacking` it has no driver."""
 
     def __init__(
         self,
         devices: Mapping[int, Device],
         tables: RoutingTables,
         create: Callable[[str, str, int], Device | int],
+        add_address: Callable[[int, Prefix], int],
         lacking: Collection[str],
     ) -> None:
         self._devices = devices
         self._tables = tables
         self._create = create
+        self._add_address = add_address
         self._lacking = lacking
 
     def request(self, message: Message) -> list[Reply]:
@@ -94,6 +99,9 @@ class MemoryRtnetlink:
         if kind in (qdisc.RTM_NEWQDISC, qdisc.RTM_DELQDISC, mirred.RTM_NEWTFILTER):
             device = self._devices.get(qdisc.TCMSG.unpack_from(payload)[1])
             return ENODEV if device is None else self._change_traffic(kind, device, payload)
+        if kind == RTM_NEWADDR:
+            index, address = parse_address(payload)
+            return self._add_address(index, address.prefix)
         if kind == rules.RTM_NEWRULE:
             return self._new_rule(payload)
         if kind == rules.RTM_DELRULE:

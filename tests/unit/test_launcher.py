@@ -24,6 +24,7 @@ from pycni_plugins import NAMES, load
 
 LISTS = dict.fromkeys(NAMES, ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"))
 LISTS["firewall"] = ("0.4.0", "1.0.0", "1.1.0")
+LISTS["vrf"] = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 LISTS["bandwidth"] = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 """Contract 1.5."""
 
