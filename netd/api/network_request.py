@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from netd.failure import Forbidden, InvalidParameter, NotFound, Unsupported
+from netd.networks.drivers import BRIDGE, DHCP, DRIVERS, HOST_LOCAL, IPAM_DRIVERS
 from netd.networks.errors import InvalidRequest
 from netd.networks.request import Request, parse_request
 
@@ -77,8 +78,21 @@ def request_of(body: CreateNetwork) -> Request:
         labels=labels,
         options=[f"{key}={value}" for key, value in _options(body.options or {}).items()],
         dns=True,
+        driver=BRIDGE if body.driver in ("", "default") else body.driver,
+        ipam=_ipam(body),
     )
-    return request.replace(automatic=_automatic(request, ipv4, ipv6), options=tuple((body.options or {}).items()))
+    automatic = () if request.ipam == DHCP else _automatic(request, ipv4, ipv6)
+    return request.replace(automatic=automatic, options=tuple((body.options or {}).items()))
+
+
+def _ipam(body: CreateNetwork) -> str:
+    """docker's only word for it is `default`; NotFound for what there is not."""
+    driver = body.ipam.driver if body.ipam else ""
+    if driver in ("", "default"):
+        return HOST_LOCAL
+    if driver not in IPAM_DRIVERS:
+        raise NotFound(f"IPAM driver {driver!r}: not found; there are default, {', '.join(IPAM_DRIVERS)}")
+    return driver
 
 
 def _automatic(request: Request, ipv4: bool, ipv6: bool) -> tuple[int, ...]:
@@ -112,7 +126,5 @@ def _refuse_swarm(body: CreateNetwork) -> None:
         raise Unsupported("--config-only, --config-from: this engine has no templates of networks")
     if body.driver in ("host", "null"):
         raise Forbidden(f"only one instance of {body.driver!r} network is allowed")
-    if body.driver not in ("", "bridge", "default"):
+    if body.driver not in ("", "default", *DRIVERS):
         raise NotFound(f"driver {body.driver!r}: could not find plugin {body.driver} in v1 plugin registry: not found")
-    if body.ipam and body.ipam.driver not in ("", "default", "host-local"):
-        raise NotFound(f"IPAM driver {body.ipam.driver!r}: not found; there is default")

@@ -29,6 +29,8 @@ def create(context: Context, arguments: Arguments) -> int:
         options=arguments.opt,
         driver=arguments.driver,
         dns=arguments.dns,
+        ipam=arguments.ipam_driver,
+        host_access=arguments.host_access,
     )
     show.load(context)  # for its warnings: what an unreadable list uses cannot be avoided
     created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netd.cli.flags import Argument, Command, many, number, switch, text
 from netd.cli.view import FILTERS
+from netd.networks.drivers import DRIVERS, HOST_LOCAL, IPAM_DRIVERS
 from netd.networks.options import KNOWN
 from netd.networks.request import FIREWALLS, ISOLATIONS
 
@@ -40,8 +41,16 @@ CREATE = Command(
         text(
             "--firewall", "BACKEND", f"{', '.join(FIREWALLS)}; auto follows the host", default="auto", choices=FIREWALLS
         ),
-        many("-o --opt", "K=V", f"known: {', '.join(KNOWN)}"),
-        text("-d --driver", "bridge", default="bridge"),
+        text("-d --driver", "DRIVER", ", ".join(DRIVERS), default=DRIVERS[0], choices=DRIVERS),
+        many("-o --opt", "K=V", f"of a bridge: {', '.join(KNOWN)}; of others: mtu, parent, mode, vlan, ip-masq"),
+        text(
+            "--ipam-driver",
+            "IPAM",
+            "host-local or, for macvlan and vlan, dhcp",
+            default=HOST_LOCAL,
+            choices=IPAM_DRIVERS,
+        ),
+        switch("--host-access", help="of macvlan: a device by which the host reaches the containers"),
         switch("--dry-run", help="print the list that would be written"),
         switch("--json", help="print what inspect prints, not the id"),
     ),

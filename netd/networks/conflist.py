@@ -8,7 +8,7 @@ inspects and uses the network, and leaves its removal to us.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from netd.networks.names import is_name, network_id
@@ -34,6 +34,7 @@ class Subnet(Record):
 
 class Network(Record):
     """What a list says, whoever wrote it.  `owner` is PYNET, NERDCTL, PODMAN or OTHER; `created` RFC 3339 or empty;
+    `parent` is the host's device that containers are on top of, `host_access` the one by which it reaches them;
     `keeps_bridge` when the bridge existed before the network and is to outlive it."""
 
     name: str
@@ -54,6 +55,9 @@ class Network(Record):
     created: str = ""
     data_dir: str = ""
     keeps_bridge: bool = False
+    parent: str = ""
+    mode: str = ""
+    host_access: str = ""
 
     @property
     def id(self) -> str:
@@ -77,42 +81,44 @@ def build(
     data_dir: str = "",
 ) -> dict[str, Any]:
     """The list for a request whose open choices have been made.  `data_dir` empty: host-local's default."""
-    labels, options = dict(request.labels), dict(request.options)
     plugins = [_bridge(request, subnets, bridge, data_dir)]
     if not request.internal:
         # without a way in or out there is nothing to publish; nerdctl leaves it out as well
-        plugins.append({"type": "portmap", **_backend("backend", request), "capabilities": {"portMappings": True}})
-    plugins.append({"type": "firewall", **_backend("backend", request), "ingressPolicy": request.isolation})
+        plugins.append({"type": "portmap", **backend("backend", request), "capabilities": {"portMappings": True}})
+    confined = {"internal": True} if request.internal else {}
+    plugins.append({"type": "firewall", **backend("backend", request), "ingressPolicy": request.isolation, **confined})
     plugins.append({"type": "tuning"})
     if request.dns:
         # podman's spelling of how other names of the container arrive
         plugins.append({"type": "dnsname", "capabilities": {"aliases": True}})
-    own = {
+    result: dict[str, Any] = {"cniVersion": CNI_VERSION, "name": request.name}
+    return {**result, **own_part(request, created, keeps_bridge), "plugins": plugins}
+
+
+def own_part(request: Request, created: str, keeps_bridge: bool) -> dict[str, Any]:
+    """What a list of ours says besides CNI's keys."""
+    labels = dict(request.labels)
+    part: dict[str, Any] = {"nerdctlLabels": labels, "args": {"podman_labels": labels}} if labels else {}
+    part["pynet"] = {
         "id": network_id(request.name),
         "created": created,
         "keepsBridge": keeps_bridge,
         "labels": labels,
-        "options": options,
+        "options": dict(request.options),
     }
-    result: dict[str, Any] = {"cniVersion": CNI_VERSION, "name": request.name}
-    if labels:
-        result["nerdctlLabels"] = labels
-        result["args"] = {"podman_labels": labels}
-    result["pynet"] = own
-    result["plugins"] = plugins
-    return result
+    return part
 
 
-def _backend(key: str, request: Request) -> dict[str, str]:
+def backend(key: str, request: Request) -> dict[str, str]:
     return {} if request.firewall == "auto" else {key: request.firewall}
 
 
 def _bridge(request: Request, subnets: Sequence[Subnet], bridge: str, data_dir: str) -> dict[str, Any]:
     plugin: dict[str, Any] = {"type": "bridge", "bridge": bridge}
-    if not request.internal:
-        plugin["isGateway"] = True
-        if request.masquerade:
-            plugin.update(ipMasq=True, **_backend("ipMasqBackend", request))
+    # of an internal network too: docker's containers reach their host there (contract docker 1.5)
+    plugin["isGateway"] = True
+    if request.masquerade and not request.internal:
+        plugin.update(ipMasq=True, **backend("ipMasqBackend", request))
     plugin["hairpinMode"] = True
     if request.mtu:
         plugin["mtu"] = request.mtu
@@ -121,7 +127,7 @@ def _bridge(request: Request, subnets: Sequence[Subnet], bridge: str, data_dir: 
     if request.isolation == ISOLATED:
         # iptables sees traffic between two ports of a bridge only with br_netfilter loaded; the bridge itself always
         plugin["portIsolation"] = True
-    ipam: dict[str, Any] = {"type": "host-local", "ranges": [[_range(subnet)] for subnet in subnets]}
+    ipam: dict[str, Any] = {"type": "host-local", "ranges": [[range_of(subnet)] for subnet in subnets]}
     if not request.internal:
         families = sorted({subnet.prefix.family for subnet in subnets})
         ipam["routes"] = [{"dst": "0.0.0.0/0" if family == 4 else "::/0"} for family in families]
@@ -133,7 +139,7 @@ def _bridge(request: Request, subnets: Sequence[Subnet], bridge: str, data_dir: 
     return plugin
 
 
-def _range(subnet: Subnet) -> dict[str, str]:
+def range_of(subnet: Subnet) -> dict[str, str]:
     entry = {"subnet": str(subnet.prefix), "gateway": str(subnet.gateway or usable(subnet.prefix)[0])}
     if subnet.ip_range is not None:
         start, end = range_ends(subnet.prefix, subnet.ip_range)
@@ -166,11 +172,11 @@ def read(value: object, file: str) -> Network:
         owner=_owner(value, first),
         cni_version=_text(get(value, "cniVersion")),
         plugins=tuple(_text(get(item, "type")) for item in plugins),
-        subnets=tuple(subnet for item in plugins for subnet in _subnets(_dict(get(item, "ipam")))),
+        subnets=_merged(subnet for item in plugins for subnet in _subnets(_dict(get(item, "ipam")))),
         bridge=_text(get(first, "bridge")) or "cni0" if get(first, "type") == "bridge" else "",
         mtu=_int(get(first, "mtu")),
-        vlan=_int(get(first, "vlan")),
-        internal=get(first, "type") == "bridge" and not is_gateway,
+        vlan=_int(get(first, "vlan")) or _int(get(first, "vlanId")),
+        internal=get(first, "type") == "bridge" and (not is_gateway or _is_confined(plugins)),
         isolation=policy or OPEN,
         firewall=backends or "auto",
         masquerade=bool(get(first, "ipMasq")),
@@ -179,6 +185,9 @@ def read(value: object, file: str) -> Network:
         created=_text(get(own, "created")),
         data_dir=_text(get(_dict(get(first, "ipam")), "dataDir")),
         keeps_bridge=bool(get(own, "keepsBridge")),
+        parent=_text(get(first, "master")),
+        mode=_text(get(first, "mode")),
+        host_access=_text(get(_dict(get(first, "hostAccess")), "device")),
     )
 
 
@@ -227,6 +236,15 @@ def _subnets(ipam: Mapping[str, Any]) -> Iterator[Subnet]:
         )
 
 
+def _merged(subnets: Iterable[Subnet]) -> tuple[Subnet, ...]:
+    """One for each subnet: the ranges around an address that is not to be given out are still one network."""
+    found: dict[Prefix, Subnet] = {}
+    for subnet in subnets:
+        first = found.get(subnet.prefix)
+        found[subnet.prefix] = subnet if first is None else first.replace(end=subnet.end)
+    return tuple(found.values())
+
+
 def _firewall(plugins: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """The ingress policy, and the first backend that any plugin names."""
     policy = backend = ""
@@ -237,6 +255,11 @@ def _firewall(plugins: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
             backend = backend or _text(get(item, "backend"))
         backend = backend or _text(get(item, "ipMasqBackend"))
     return policy, backend
+
+
+def _is_confined(plugins: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether our firewall plugin keeps everything in, as `build` has it."""
+    return any(get(item, "type") == "firewall" and get(item, "internal") is True for item in plugins)
 
 
 def _labels(value: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from netd.networks.places import Places
 from netd.networks.plan import HostFacts
@@ -18,7 +19,7 @@ MACHINE_ID = "/etc/machine-id"
 def describe(
     links: Sequence[Link],
     addresses: Iterable[tuple[int, InterfaceAddress]],
-    routes: Iterable[Route],
+    routes: Sequence[Route],
     servers: Iterable[tuple[str, Address]],
     seed: bytes,
 ) -> HostFacts:
@@ -34,7 +35,14 @@ def describe(
         links=tuple(sorted((link.name, link.kind) for link in links)),
         addresses=tuple(held),
         seed=seed,
+        defaults=tuple(_defaults(routes, names)),
     )
+
+
+def _defaults(routes: Sequence[Route], names: dict[int, str]) -> Iterator[tuple[str, Address]]:
+    for route in routes:
+        if not route.destination.length and route.gateway is not None and route.device in names:
+            yield names[route.device], route.gateway
 
 
 def _route(route: Route, names: dict[int, str]) -> Occupied:
@@ -93,13 +101,22 @@ class LiveHost:
             routes = kernel.routes(4, None) + kernel.routes(6, None)
         return describe(links, addresses, routes, name_servers(self._places.resolv_confs), host_seed())
 
-    def delete_bridge(self, name: str) -> None:
-        """No bridge of this name exists any more; a device of another kind is left alone.
+    def delete_device(self, name: str, kind: str) -> None:
+        """No device of this name and kind exists any more; one of another kind is left alone.
         KernelError when the kernel refuses."""
         with Namespace.current() as kernel:
             link = kernel.link(name)
-            if link is not None and link.kind == "bridge":
+            if link is not None and link.kind == kind:
                 kernel.delete_link(link.index)
+
+    def reach(self, value: dict[str, Any]) -> None:
+        """What the macvlan plugin makes sure of at every ADD, made now; CniError."""
+        first = value["plugins"][0]
+        if "hostAccess" not in first:
+            return
+        from netd.networks.reach import make
+
+        make(first, self._places)
 
     def collect(self, path: str) -> list[str]:
         """See `collect.collect`."""

@@ -26,8 +26,13 @@ class Host(Protocol):
         """Addresses, routes, devices and resolvers in use now."""
         ...
 
-    def delete_bridge(self, name: str) -> None:
-        """The device of this name is gone, if it is a bridge; KernelError when the kernel refuses."""
+    def delete_device(self, name: str, kind: str) -> None:
+        """The device of this name is gone, if it is of this kind; KernelError when the kernel refuses."""
+        ...
+
+    def reach(self, value: dict[str, Any]) -> None:
+        """The device by which the host reaches the containers of this list is there, where it is to have one.
+        CniError when it cannot be made; nothing is left then."""
         ...
 
     def collect(self, path: str) -> list[str]:
@@ -53,7 +58,12 @@ def create(request: Request, places: Places, host: Host, created: str, dry_run: 
     with directory.locked(places.netconf_dir):
         directory.sweep(places.netconf_dir)
         value = decide()
-        directory.add(places.netconf_dir, value)
+        path = directory.add(places.netconf_dir, value)
+        try:
+            host.reach(value)
+        except BaseException:
+            directory.forget(path)
+            raise
     return value
 
 
@@ -113,7 +123,10 @@ def _tear_down(network: Network, places: Places, host: Host) -> None:
 
     attempt("garbage collection", lambda: failures.extend(host.collect(path)))
     if _owns_bridge(network, places):
-        attempt(f"bridge {network.bridge}", lambda: host.delete_bridge(network.bridge))
+        attempt(f"bridge {network.bridge}", lambda: host.delete_device(network.bridge, "bridge"))
+    if network.host_access and network.owner == PYNET:
+        device = network.host_access
+        attempt(f"host access {device}", lambda: host.delete_device(device, "macvlan"))
     attempt("leases", lambda: _remove_tree(lease_dir(network, places.lease_dir)))
     for file in cached_files(network.name, places.cache_dir):
         attempt("cached result", lambda file=file: _remove_file(file))  # type: ignore[misc]

@@ -47,13 +47,13 @@ def network_id(name: str) -> str:
     return sha256(name.encode()).hexdigest()
 
 
-def check_device(name: str) -> str:
+def check_device(name: str, what: str = "bridge name") -> str:
     """The name itself when a device may be called so (contract 1.3); raises InvalidRequest."""
     size = len(name.encode())
     if not name or size > DEVICE_LIMIT:
-        raise InvalidRequest(f"bridge name {name!r}: must have 1 to {DEVICE_LIMIT} bytes, has {size}")
+        raise InvalidRequest(f"{what} {name!r}: must have 1 to {DEVICE_LIMIT} bytes, has {size}")
     if name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
-        raise InvalidRequest(f"bridge name {name!r}: '/', ':', blanks and control characters are not allowed")
+        raise InvalidRequest(f"{what} {name!r}: '/', ':', blanks and control characters are not allowed")
     return name
 
 

@@ -1,9 +1,10 @@
-"""`-o KEY=VALUE`: the bridge options that docker, nerdctl and podman users type.  Pure."""
+"""`-o KEY=VALUE`: the options of a network that docker, nerdctl and podman users type.  Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netd.networks.drivers import BRIDGE, IPVLAN, MACVLAN, PTP, VLAN
 from netd.networks.errors import InvalidRequest
 from pycni.record import Record
 
@@ -16,8 +17,27 @@ _ALIASES = {
     "com.docker.network.bridge.enable_icc": "icc",
     "com.docker.network.bridge.name": "bridge",
     "vlan": "vlan",
+    "parent": "parent",
+    "mode": "mode",
+    "macvlan_mode": "mode",
+    "ipvlan_mode": "mode",
 }
-KNOWN = tuple(sorted(_ALIASES))
+_OF_DRIVER = {
+    BRIDGE: {"mtu", "ip-masq", "icc", "bridge", "vlan"},
+    PTP: {"mtu", "ip-masq"},
+    MACVLAN: {"mtu", "parent", "mode"},
+    IPVLAN: {"mtu", "parent", "mode"},
+    VLAN: {"mtu", "parent", "vlan"},
+}
+
+
+def known(driver: str) -> tuple[str, ...]:
+    """The options of a driver's networks, sorted, in every spelling."""
+    other = {MACVLAN: "ipvlan_mode", IPVLAN: "macvlan_mode"}.get(driver)
+    return tuple(sorted(key for key, option in _ALIASES.items() if option in _OF_DRIVER[driver] and key != other))
+
+
+KNOWN = known(BRIDGE)
 
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
@@ -27,7 +47,7 @@ MTU_RANGE = {4: (68, 65535), 6: (1280, 65535)}
 """RFC 791 and RFC 8200: the smallest MTU a link may have for the family."""
 
 
-class BridgeOptions(Record):
+class Options(Record):
     """Parsed options; None where one was not given."""
 
     mtu: int | None = None
@@ -35,16 +55,19 @@ class BridgeOptions(Record):
     icc: bool | None = None
     bridge: str | None = None
     vlan: int | None = None
+    parent: str | None = None
+    mode: str | None = None
 
 
-def parse_options(given: Mapping[str, str]) -> BridgeOptions:
-    """Raises InvalidRequest for an unknown key, a malformed value, or two spellings of one key that disagree."""
+def parse_options(given: Mapping[str, str], driver: str = BRIDGE) -> Options:
+    """Raises InvalidRequest for a key that the driver does not have, a malformed value, or two spellings of one
+    key that disagree."""
     values: dict[str, str] = {}
     spelled: dict[str, str] = {}
     for key, value in given.items():
-        option = _ALIASES.get(key)
+        option = _ALIASES[key] if key in known(driver) else None
         if option is None:
-            raise InvalidRequest(f"option {key!r} is unknown; known are {', '.join(KNOWN)}")
+            raise InvalidRequest(f"option {key!r} is unknown; known are {', '.join(known(driver))}")
         if values.setdefault(option, value) != value:
             raise InvalidRequest(f"options {spelled[option]} and {key} are the same setting with different values")
         spelled[option] = key
@@ -58,12 +81,14 @@ def parse_options(given: Mapping[str, str]) -> BridgeOptions:
     def number(option: str, low: int, high: int) -> int | None:
         return parse_number(f"option {spelled[option]}", values[option], low, high) if option in values else None
 
-    return BridgeOptions(
+    return Options(
         mtu=number("mtu", 0, 65535),
         masquerade=flag("ip-masq"),
         icc=flag("icc"),
         bridge=text("bridge"),
-        vlan=number("vlan", 0, 4094),
+        vlan=number("vlan", 0 if driver == BRIDGE else 1, 4094),
+        parent=text("parent"),
+        mode=text("mode"),
     )
 
 

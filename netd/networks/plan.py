@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from netd.networks import underlay
 from netd.networks.conflist import Network, Subnet, build
+from netd.networks.drivers import BRIDGE
 from netd.networks.errors import BridgeTaken, NameTaken
 from netd.networks.names import bridge_name
 from netd.networks.request import Request, WantedSubnet
 from netd.networks.subnets import POOLS4, Occupied, Pool, choose, refuse_collision, ula_pool
 from pycni.record import Record
-from pycni.spec.address import Prefix
+from pycni.spec.address import Address, Prefix
 
 
 class HostFacts(Record):
-    """What a host uses already.  `links` are pairs of device name and kind, `addresses` of device name and address;
-    `seed` is an id of this host that stays the same, from which its unique local IPv6 range follows."""
+    """What a host uses already.  `links` are pairs of device name and kind, `addresses` of device name and address,
+    `defaults` of device name and router of the default routes, IPv4's first; `seed` is an id of this host that stays
+    the same, from which its unique local IPv6 range follows."""
 
     occupied: tuple[Occupied, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     addresses: tuple[tuple[str, Prefix], ...] = ()
     seed: bytes = b"\0"
+    defaults: tuple[tuple[str, Address], ...] = ()
 
 
 def plan(
@@ -37,10 +41,11 @@ def plan(
         if other.name == request.name:
             raise NameTaken(f"network {request.name} exists already: {other.file}")
     links = dict(host.links)
+    if request.driver != BRIDGE:
+        return _without_bridge(request, networks, host, created, data_dir)
     bridge = _bridge(request, networks, links)
     subnets = _subnets(request, _occupied(networks, host, bridge), host.seed)
-    if not request.internal:
-        subnets = [_with_gateway_of(bridge, subnet, host) for subnet in subnets]
+    subnets = [_with_gateway_of(bridge, subnet, host) for subnet in subnets]
     return build(
         request,
         subnets,
@@ -49,6 +54,17 @@ def plan(
         created=created,
         data_dir=data_dir,
     )
+
+
+def _without_bridge(
+    request: Request, networks: tuple[Network, ...], host: HostFacts, created: str, data_dir: str
+) -> dict[str, Any]:
+    parent = underlay.parent_of(request, host)
+    taken = {other.bridge for other in networks} | {other.host_access for other in networks} | set(dict(host.links))
+    subnets = _subnets(request, _occupied(networks, host, parent), host.seed)
+    subnets = [underlay.on_wire(subnet, parent, host) for subnet in subnets]
+    shim = underlay.access(request, subnets, parent, host, taken)
+    return underlay.build(request, subnets, parent, shim, host, created=created, data_dir=data_dir)
 
 
 def _bridge(request: Request, networks: tuple[Network, ...], links: dict[str, str]) -> str:
@@ -65,7 +81,7 @@ def _bridge(request: Request, networks: tuple[Network, ...], links: dict[str, st
 
 
 def _occupied(networks: tuple[Network, ...], host: HostFacts, bridge: str) -> tuple[Occupied, ...]:
-    """Everything in use but what sits on the bridge the user named: its subnet is the one meant."""
+    """Everything in use but what sits on the bridge or parent the user named: its subnet is the one meant."""
     own = tuple(item for item in host.occupied if not item.device or item.device != bridge)
     return own + tuple(
         Occupied(subnet.prefix, f"{subnet.prefix} of network {other.name} ({other.file})", other.bridge)

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from netd.networks.drivers import (
+    BRIDGE,
+    DHCP,
+    HOST_LOCAL,
+    IPAM_DRIVERS,
+    ON_A_DEVICE,
+    PTP,
+    VLAN,
+    check_driver,
+    check_mode,
+    refuse_flags,
+    refuse_with_dhcp,
+)
 from netd.networks.errors import InvalidRequest
 from netd.networks.names import check_device, check_name
-from netd.networks.options import MTU_RANGE, BridgeOptions, parse_options
+from netd.networks.options import MTU_RANGE, Options, parse_options
 from netd.networks.subnets import check_subnet
 from pycni.firewall.facts import ISOLATED, SAME_BRIDGE
 from pycni.record import Record
@@ -35,7 +48,8 @@ class WantedSubnet(Record):
 
 class Request(Record):
     """A checked request.  `bridge` empty: derived from the name.  `automatic` lists the families (4, 6) whose
-    subnet is chosen for the user."""
+    subnet is chosen for the user.  `parent` empty: the device of the host's default route; `mode` empty: the
+    driver's usual one; `vlan` is the VLAN of a bridge's ports (0: none), or a VLAN network's own."""
 
     name: str
     subnets: tuple[WantedSubnet, ...] = ()
@@ -50,6 +64,11 @@ class Request(Record):
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     dns: bool = False
+    driver: str = BRIDGE
+    parent: str = ""
+    mode: str = ""
+    ipam: str = HOST_LOCAL
+    host_access: bool = False
 
 
 def parse_request(
@@ -66,20 +85,31 @@ def parse_request(
     labels: Sequence[str] = (),
     firewall: str = "auto",
     options: Sequence[str] = (),
-    driver: str = "bridge",
+    driver: str = BRIDGE,
     dns: bool = False,
+    ipam: str = HOST_LOCAL,
+    host_access: bool = False,
 ) -> Request:
     """Arguments are the flags' texts.  Raises InvalidRequest naming the flag, or Reserved."""
     check_name(name)
-    if driver != "bridge":
-        raise InvalidRequest(f"--driver {driver}: only bridge networks can be created")
+    check_driver(driver)
+    given = {"--bridge": bridge is not None, "--internal": internal, "--isolation": isolation is not None}
+    given |= {"--firewall": firewall != "auto", "--host-access": host_access, "--ipam-driver dhcp": ipam == DHCP}
+    refuse_flags(driver, given)
+    _one_of("--ipam-driver", ipam, IPAM_DRIVERS)
     _one_of("--isolation", isolation, ISOLATIONS)
     _one_of("--firewall", firewall, FIREWALLS)
     pairs = key_values("--opt", options)
-    parsed = parse_options(pairs)
+    parsed = parse_options(pairs, driver)
+    check_mode(driver, parsed.mode or "", host_access)
+    if driver == VLAN and parsed.vlan is None:
+        raise InvalidRequest("option vlan: a vlan network needs its number, -o vlan=N")
     wanted = _wanted_subnets(subnets, gateways, ip_ranges)
     present = {item.prefix.family for item in wanted}
     automatic = () if wanted and not ipv6 else tuple(f for f in (4, 6) if f not in present and (f == 4 or ipv6))
+    if ipam == DHCP:
+        refuse_with_dhcp({"--subnet": bool(wanted), "--ipv6": ipv6, "--host-access": host_access})
+        automatic = ()
     size = _merged("--mtu", mtu, "option mtu", parsed.mtu) or 0
     _check_mtu(size, present | set(automatic))
     device = _merged("--bridge", bridge, "option com.docker.network.bridge.name", parsed.bridge)
@@ -89,7 +119,7 @@ def parse_request(
         automatic=automatic,
         mtu=size,
         internal=internal,
-        isolation=_isolation(isolation, parsed),
+        isolation=OPEN if driver == PTP or driver in ON_A_DEVICE else _isolation(isolation, parsed),
         masquerade=parsed.masquerade is not False,
         vlan=parsed.vlan or 0,
         bridge="" if device is None else check_device(device),
@@ -97,6 +127,11 @@ def parse_request(
         labels=tuple(key_values("--label", labels, bare_keys=True).items()),
         options=tuple(pairs.items()),
         dns=dns,
+        driver=driver,
+        parent="" if parsed.parent is None else check_device(parsed.parent, "option parent"),
+        mode=parsed.mode or "",
+        ipam=ipam,
+        host_access=host_access,
     )
 
 
@@ -124,7 +159,7 @@ def _merged(flag: str, value: T | None, option: str, other: T | None) -> T | Non
     return other if value is None else value
 
 
-def _isolation(given: str | None, options: BridgeOptions) -> str:
+def _isolation(given: str | None, options: Options) -> str:
     """`icc=false` is docker's word for isolated; `icc=true` leaves the choice between the other two."""
     if options.icc is None:
         return given or SAME_BRIDGE

@@ -32,6 +32,10 @@ def _load(context: Context) -> tuple[Keys, str]:
 def add(context: Context) -> Result:
     keys, master = _load(context)
     context.open_container()
+    if context.config.section.has("hostAccess"):
+        from pycni_plugins.macvlan.access import parse as parse_access
+
+        context.transaction.apply([parse_access(context.config, master)])
     create = CreateLink(
         kind_of(keys),
         context.request.ifname,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from netd.networks.plan import HostFacts
 from pycni.spec.errors import CniError
@@ -14,16 +15,26 @@ class FakeHost:
 
     def __init__(self) -> None:
         self.bridges: set[str] = set()
+        self.accesses: set[str] = set()
+        self.uplinks = HostFacts()
         self.collected: list[str] = []
         self.failures: list[str] = []
 
     def facts(self) -> HostFacts:
-        return HostFacts(links=tuple((name, "bridge") for name in sorted(self.bridges)))
+        links = tuple((name, "bridge") for name in sorted(self.bridges))
+        return self.uplinks.replace(links=(*links, *self.uplinks.links))
 
-    def delete_bridge(self, name: str) -> None:
+    def delete_device(self, name: str, kind: str) -> None:
         if name == "br-stuck":
             raise CniError("device is busy")
-        self.bridges.discard(name)
+        (self.bridges if kind == "bridge" else self.accesses).discard(name)
+
+    def reach(self, value: dict[str, Any]) -> None:
+        access = value["plugins"][0].get("hostAccess")
+        if access and access["device"] == "pn-stuck":
+            raise CniError("device is busy")
+        if access:
+            self.accesses.add(access["device"])
 
     def collect(self, path: str) -> list[str]:
         self.collected.append(json.loads(Path(path).read_text())["name"])

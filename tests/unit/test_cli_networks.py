@@ -140,7 +140,7 @@ def test_inspect_shows_what_exists_and_names_what_does_not(pynet: Shell) -> None
         ("create a --subnet 10.1.2.3/24", 1, "--subnet 10.1.2.3/24: host bits are set"),
         ("create a --firewall x", 2, "--firewall 'x': one of auto, iptables, nftables"),
         ("create a -o x=1", 1, "option 'x' is unknown"),
-        ("create a -d overlay", 1, "--driver overlay"),
+        ("create a -d overlay", 2, "-d 'overlay': one of bridge, macvlan"),
         ("ls --filter x=1", 1, "--filter 'x=1': must be KEY=VALUE with KEY one of dangling"),
         ("ls --filter dangling=x", 1, "dangling=true or dangling=false"),
         ("rm nope", 1, "network nope not found"),

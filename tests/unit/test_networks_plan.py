@@ -135,7 +135,10 @@ def test_dns_is_the_last_plugin_and_only_where_it_is_asked_for() -> None:
 def test_internal_has_no_way_out_and_nothing_to_publish() -> None:
     value = planned(internal=True)
     assert types_of(value) == ["bridge", "firewall", "tuning"]
-    assert not {"isGateway", "ipMasq"} & bridge_of(value).keys()
+    assert bridge_of(value)["isGateway"] is True, "the host is reached"
+    assert "ipMasq" not in bridge_of(value)
+    assert value["plugins"][1] == {"type": "firewall", "ingressPolicy": "same-bridge", "internal": True}
+    assert not any("internal" in plugin for plugin in planned()["plugins"])
     assert "routes" not in bridge_of(value)["ipam"]
     assert bridge_of(value)["ipam"]["ranges"] == [[{"subnet": "10.208.0.0/24", "gateway": "10.208.0.1"}]]
 
@@ -186,7 +189,7 @@ def test_a_size_instead_of_a_subnet() -> None:
         ({"options": ["icc=false"], "isolation": "open"}, "--isolation open contradicts option icc false"),
         ({"isolation": "total"}, "--isolation 'total': must be one of same-bridge, isolated, open"),
         ({"firewall": "ufw"}, "--firewall 'ufw': must be one of auto, iptables, nftables"),
-        ({"driver": "macvlan"}, "--driver macvlan: only bridge"),
+        ({"driver": "overlay"}, "--driver 'overlay': must be one of bridge, macvlan, ipvlan, vlan, ptp"),
         ({"labels": ["=x"]}, "--label '=x': must be KEY=VALUE"),
         ({"labels": ["a=1", "a=2"]}, "--label a: given twice"),
         ({"bridge": "longer-than-fifteen"}, "bridge name 'longer-than-fifteen': must have 1 to 15 bytes, has 19"),

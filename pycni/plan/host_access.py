@@ -1,0 +1,68 @@
+"""A device by which a host reaches the containers on top of one of its own: the kernel lets no packet pass between a
+macvlan device and its parent, but between two of one parent."""
+
+from __future__ import annotations
+
+from errno import EEXIST
+
+from pycni.kernel.kinds import Macvlan
+from pycni.kernel.model import Link, Route
+from pycni.plan import ops
+from pycni.spec.errors import CniError, KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.kernel.api import NamespaceApi
+    from pycni.plan.transaction import Transaction
+    from pycni.spec.address import Prefix
+
+
+class EnsureHostAccess(ops.Step):
+    """A macvlan device `name` on top of `parent` in the host namespace, up, with these addresses, and through it these
+    destinations.  It is the network's, not an attachment's: what was there before stays when this is undone."""
+
+    name: str
+    parent: str
+    addresses: tuple[Prefix, ...]
+    routes: tuple[Prefix, ...]
+
+    def apply(self, transaction: Transaction) -> None:
+        host = transaction.place(ops.HOST)
+        link = host.link(self.name)
+        if link is None:
+            link = self._create(host)
+            index = link.index
+            transaction.on_undo(f"host access {self.name}", lambda: host.delete_link(index))
+        if link.kind != "macvlan":
+            raise CniError(f'host access: "{self.name}" exists and is no macvlan device')
+        present = {each.prefix for each in host.addresses(link.index)}
+        missing = tuple(each for each in self.addresses if each not in present)
+        if missing or not link.is_up:
+            host.configure(link.index, missing, ())
+        for destination in self.routes:
+            self._ensure_route(host, link, destination)
+
+    def _create(self, host: NamespaceApi) -> Link:
+        parent = host.link(self.parent)
+        if parent is None:
+            raise CniError(f'failed to lookup master "{self.parent}": Link not found')
+        try:
+            return host.virtual().create(Macvlan("bridge"), self.name, host, parent.index)
+        except KernelError as error:
+            link = host.link(self.name) if error.errno == EEXIST else None  # another container's ADD was quicker
+            if link is None:
+                raise CniError(f"failed to create host access {self.name}: {error.msg}") from None
+            return link
+
+    def _ensure_route(self, host: NamespaceApi, link: Link, destination: Prefix) -> None:
+        found = host.routes(destination.family)
+        if any(each.destination == destination and each.device == link.index for each in found):
+            return
+        try:
+            host.configure(link.index, (), (Route(destination),), up=False)
+        except KernelError as error:
+            if error.errno != EEXIST:
+                raise
+            again = host.routes(destination.family)
+            if not any(each.destination == destination and each.device == link.index for each in again):
+                raise CniError(f"host access {self.name}: {error.msg}") from None

@@ -1,0 +1,185 @@
+"""Networks on top of one of the host's devices, and routed ones: from flags to the list."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netd.networks.conflist import Network, read
+from netd.networks.errors import InvalidRequest, SubnetTaken
+from netd.networks.plan import HostFacts, plan
+from netd.networks.request import parse_request
+from netd.networks.subnets import Occupied
+from pycni.spec.address import Address, Prefix
+
+NOW = "2026-01-02T03:04:05Z"
+OWN = Prefix.parse("192.168.1.10/24")
+HOST = HostFacts(
+    occupied=(Occupied(OWN, "address 192.168.1.10/24 on eth0", "eth0"), Occupied(OWN.network, "route", "eth0")),
+    links=(("eth0", ""), ("eth1", ""), ("lo", "")),
+    addresses=(("eth0", OWN),),
+    defaults=(("eth0", Address.parse("192.168.1.1")),),
+)
+
+
+def planned(driver: str, host: HostFacts = HOST, **flags: Any) -> Any:
+    return plan(parse_request("lan", driver=driver, **flags), (), host, created=NOW)
+
+
+def first(driver: str, host: HostFacts = HOST, **flags: Any) -> Any:
+    return planned(driver, host, **flags)["plugins"][0]
+
+
+def network(value: Any) -> Network:
+    return read(value, "/net.d/lan.conflist")
+
+
+def test_macvlan_follows_the_default_route_and_names_the_router() -> None:
+    plugin = first("macvlan", subnets=["192.168.1.0/24"], ip_ranges=["192.168.1.192/27"])
+    assert plugin == {
+        "type": "macvlan",
+        "master": "eth0",
+        "mode": "bridge",
+        "ipam": {
+            "type": "host-local",
+            "ranges": [
+                [
+                    {
+                        "subnet": "192.168.1.0/24",
+                        "gateway": "192.168.1.1",
+                        "rangeStart": "192.168.1.192",
+                        "rangeEnd": "192.168.1.223",
+                        "ipRange": "192.168.1.192/27",
+                    }
+                ]
+            ],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+        "capabilities": {"ips": True},
+    }
+
+
+def test_the_list_of_each_driver() -> None:
+    assert [each["type"] for each in planned("macvlan", dns=True)["plugins"]] == ["macvlan", "tuning", "dnsname"]
+    assert [each["type"] for each in planned("ptp")["plugins"]] == ["ptp", "portmap", "firewall", "tuning"]
+    assert first("ptp", options=["mtu=1400"])["mtu"] == 1400
+    assert first("ptp")["ipMasq"] is True and "ipMasq" not in first("ptp", options=["ip-masq=false"])
+    assert first("ptp", firewall="nftables")["ipMasqBackend"] == "nftables"
+    assert first("vlan", options=["vlan=42"])["vlanId"] == 42
+    assert "mode" not in first("ipvlan") and first("ipvlan", options=["ipvlan_mode=l3"])["mode"] == "l3"
+    assert first("macvlan", options=["macvlan_mode=vepa", "parent=eth1"])["mode"] == "vepa"
+
+
+def test_what_is_read_back() -> None:
+    found = network(planned("macvlan", subnets=["192.168.1.0/24"], options=["mode=private"]))
+    assert (found.driver, found.parent, found.mode, found.internal) == ("macvlan", "eth0", "private", False)
+    assert [str(each.prefix) for each in found.subnets] == ["192.168.1.0/24"]
+    assert network(planned("vlan", options=["vlan=42"])).vlan == 42
+
+
+def test_the_host_s_own_address_is_not_given_out() -> None:
+    ranges = first("macvlan", subnets=["192.168.1.0/24"])["ipam"]["ranges"]
+    assert [(each["rangeStart"], each["rangeEnd"]) for each in ranges[0]] == [
+        ("192.168.1.1", "192.168.1.9"),
+        ("192.168.1.11", "192.168.1.254"),
+    ]
+
+
+@given(own=st.integers(1, 254), low=st.integers(0, 7))
+def test_ranges_hold_every_free_address_and_no_other(own: int, low: int) -> None:
+    host = HOST.replace(
+        addresses=(("eth0", Prefix.parse(f"192.168.1.{own}/24")),), defaults=(("eth0", Address.parse("192.168.1.254")),)
+    )
+    wanted = {"subnets": ["192.168.1.0/24"], "ip_ranges": [f"192.168.1.{low * 32}/27"], "gateways": ["192.168.1.254"]}
+    ranges = first("macvlan", host, **wanted)["ipam"]["ranges"][0]
+    given_out = {
+        number
+        for each in ranges
+        for number in range(
+            int(ipaddress.ip_address(each["rangeStart"])), int(ipaddress.ip_address(each["rangeEnd"])) + 1
+        )
+    }
+    base = int(ipaddress.ip_address("192.168.1.0"))
+    usable = {base + number for number in range(max(1, low * 32), min(255, low * 32 + 32))}
+    # host-local itself keeps the gateway back
+    assert given_out | {base + 254} == (usable - {base + own}) | {base + 254}
+
+
+def test_dhcp_chooses_no_subnet() -> None:
+    plugin = first("macvlan", ipam="dhcp")
+    assert plugin["ipam"] == {"type": "dhcp"}
+    assert network(planned("macvlan", ipam="dhcp")).subnets == ()
+
+
+def test_host_access() -> None:
+    plugin = first("macvlan", host_access=True, subnets=["192.168.1.0/24"], ip_ranges=["192.168.1.192/27"])
+    assert plugin["hostAccess"] == {
+        "device": "pn-lan",
+        "addresses": ["192.168.1.223/32"],
+        "routes": ["192.168.1.192/27"],
+    }
+    (entry,) = plugin["ipam"]["ranges"][0]
+    assert (entry["rangeStart"], entry["rangeEnd"]) == ("192.168.1.192", "192.168.1.222")
+    found = network(planned("macvlan", host_access=True, subnets=["10.9.0.0/24"]))
+    assert found.host_access == "pn-lan"
+    assert first("macvlan", host_access=True, subnets=["10.9.0.0/24"])["hostAccess"]["routes"] == ["10.9.0.0/24"]
+
+
+def test_host_access_of_both_families() -> None:
+    plugin = first("macvlan", host_access=True, subnets=["10.9.0.0/24", "fd00:9::/64"])
+    assert plugin["hostAccess"]["addresses"] == ["10.9.0.254/32", "fd00:9::ffff:ffff:ffff:ffff/128"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "flags", "message"),
+    [
+        ("macvlan", {"bridge": "br0"}, "--bridge: only networks of driver .* not macvlan"),
+        ("macvlan", {"internal": True}, "--internal: only networks of driver .* not macvlan"),
+        ("ipvlan", {"isolation": "isolated"}, "--isolation: only networks of driver .* not ipvlan"),
+        (
+            "vlan",
+            {"firewall": "iptables", "options": ["vlan=1"]},
+            "--firewall: only networks of driver .* not vlan",
+        ),
+        ("ipvlan", {"host_access": True}, "--host-access: only networks of driver .* not ipvlan"),
+        ("ptp", {"ipam": "dhcp"}, "--ipam-driver dhcp: only networks of driver .* not ptp"),
+        ("macvlan", {"ipam": "static"}, "--ipam-driver 'static': must be one of host-local, dhcp"),
+        ("macvlan", {"ipam": "dhcp", "subnets": ["10.9.0.0/24"]}, "--subnet: with --ipam-driver dhcp"),
+        ("macvlan", {"ipam": "dhcp", "host_access": True}, "--host-access: with --ipam-driver dhcp"),
+        ("macvlan", {"options": ["mode=l2"]}, "option mode: 'l2' must be one of private, vepa, bridge, passthru"),
+        ("macvlan", {"options": ["mode=vepa"], "host_access": True}, "--host-access: in mode vepa"),
+        ("macvlan", {"options": ["ipvlan_mode=l2"]}, "option 'ipvlan_mode' is unknown; known are .*macvlan_mode"),
+        ("macvlan", {"options": ["icc=false"]}, "option 'icc' is unknown"),
+        ("vlan", {}, "option vlan: a vlan network needs its number"),
+        ("vlan", {"options": ["vlan=0"]}, "option vlan: '0' is not a number from 1 to 4094"),
+        ("macvlan", {"options": ["parent=eth9"]}, "option parent: 'eth9': there is no such device"),
+        ("macvlan", {"options": ["parent=lo"]}, "option parent: 'lo': leads nowhere"),
+        ("macvlan", {"options": ["parent=a/b"]}, "option parent 'a/b'"),
+        ("macvlan", {"host_access": True, "subnets": ["192.168.1.0/24"]}, "--host-access: needs an --ip-range"),
+        (
+            "macvlan",
+            {"host_access": True, "subnets": ["10.9.0.0/24"], "ip_ranges": ["10.9.0.8/32"]},
+            "--host-access: 10.9.0.8/32 has no address left",
+        ),
+    ],
+)
+def test_mistakes_name_the_flag(driver: str, flags: Any, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        planned(driver, **flags)
+
+
+def test_a_host_without_default_route() -> None:
+    with pytest.raises(InvalidRequest, match="this host has no default route to follow; name a device"):
+        planned("macvlan", HOST.replace(defaults=()))
+
+
+def test_the_parent_s_subnet_is_the_network_s_and_nobody_else_s() -> None:
+    assert first("ipvlan", subnets=["192.168.1.0/24"])["ipam"]["ranges"][0][0]["gateway"] == "192.168.1.1"
+    with pytest.raises(SubnetTaken, match=r"192\.168\.1\.0/24"):
+        planned("macvlan", subnets=["192.168.1.0/24"], options=["parent=eth1"])
+    with pytest.raises(SubnetTaken, match=r"192\.168\.1\.0/24"):
+        planned("ptp", subnets=["192.168.1.0/24"])
