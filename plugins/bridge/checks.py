@@ -31,6 +31,7 @@ def check(context: Context) -> None:
         raise CniError(f"Error: Container interface {link.name} not of type veth")
     _check_mac(inside, link, f"Mac {inside.mac} doesn't match container Mac: {format_mac(link.mac)}")
     port = _check_port(context, previous, device, link)
+    _check_port_flags(context, bridge, port)
     _check_vlans(context, bridge, port)
     if bridge.spoofcheck:
         verify_rules(context, SPOOFCHECK, BRIDGE_NAT, (SpoofCheck(port.name, link.mac),))
@@ -64,6 +65,19 @@ def _check_bridge(bridge: Bridge, previous: Result, link: Link | None) -> Link:
 def _check_mac(reported: Interface, link: Link, text: str, what: str = "Interface") -> None:
     if reported.mac and reported.mac != format_mac(link.mac):
         raise CniError(f"{what} {link.name} {text}")
+
+
+def _check_port_flags(context: Context, bridge: Bridge, port: Link) -> None:
+    """Unlike the reference, which does not look at them."""
+    if not (bridge.hairpin or bridge.isolated):
+        return
+    from pycni.kernel.port_flags import port_flags
+
+    hairpin, isolated = port_flags(context.host.namespace, port.index)
+    if bridge.hairpin and not hairpin:
+        raise CniError(f"bridge port {port.name} is not in hairpin mode as configured")
+    if bridge.isolated and not isolated:
+        raise CniError(f"bridge port {port.name} is not isolated as configured")
 
 
 def _check_vlans(context: Context, bridge: Bridge, port: Link) -> None:

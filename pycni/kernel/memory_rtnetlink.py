@@ -12,7 +12,17 @@ from struct import Struct
 from pycni.kernel import mirred, pseudo, qdisc, rules
 from pycni.kernel.addresses import RTM_NEWADDR, parse_address
 from pycni.kernel.links import RTM_GETLINK, RTM_NEWLINK
-from pycni.kernel.netlink import NLM_F_REPLACE, Refused, attribute_text, attribute_u32, attributes, nested, text, u32
+from pycni.kernel.netlink import (
+    NLM_F_REPLACE,
+    Refused,
+    attribute_text,
+    attribute_u8,
+    attribute_u32,
+    attributes,
+    nested,
+    text,
+    u32,
+)
 from pycni.kernel.routes import RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE, new_route, parse_routes
 
 TYPE_CHECKING = False
@@ -32,7 +42,10 @@ _IFLA_LINKINFO = 18
 _IFLA_GROUP = 27
 _INFO_KIND = 1
 _INFO_DATA = 2
+_INFO_SLAVE_DATA = 5
 _VRF_TABLE = 1
+_BRPORT_MODE = 4
+_BRPORT_ISOLATED = 33
 _IFINFO = Struct("=BxHiII")
 _LOWEST_OWN_PRIORITY = 32766
 """That of the rule for the main table; rules of unsaid priority come just before the first that is not 0."""
@@ -58,7 +71,13 @@ class MemoryRtnetlink:
         self._lacking = lacking
 
     def request(self, message: Message) -> list[Reply]:
-        return self.batch((message,))
+        kind, _, payload = message
+        if kind != RTM_GETLINK:
+            return self.batch((message,))
+        device = self._devices.get(_IFINFO.unpack_from(payload)[2])
+        if device is None:
+            raise Refused(ENODEV)
+        return [(RTM_NEWLINK, _link(device))]
 
     def batch(self, messages: Sequence[Message], acknowledged: int = -1) -> list[Reply]:  # noqa: ARG002
         failure: Refused | None = None
@@ -194,5 +213,7 @@ def _priority(payload: bytes) -> int:
 def _link(device: Device) -> bytes:
     """The part of a device's message that nothing else in memory tells."""
     data = nested(_INFO_DATA, attribute_u32(_VRF_TABLE, device.table)) if device.table else b""
-    info = nested(_IFLA_LINKINFO, attribute_text(_INFO_KIND, device.kind), data)
+    flags = attribute_u8(_BRPORT_MODE, device.hairpin) + attribute_u8(_BRPORT_ISOLATED, device.isolated)
+    port = nested(_INFO_SLAVE_DATA, flags) if device.master else b""
+    info = nested(_IFLA_LINKINFO, attribute_text(_INFO_KIND, device.kind), data, port)
     return _IFINFO.pack(0, 0, device.index, device.flags, 0) + attribute_text(_IFLA_IFNAME, device.name) + info

@@ -456,3 +456,28 @@ def test_two_interfaces_of_one_container(machine: Machine) -> None:
     assert machine.container.link("eth1") is not None
     assert list(machine.firewall.rules) == [(OWNER.replace(ifname="eth1"), MASQUERADE)]
     machine.succeeds("bridge", "CHECK", {**whole, "prevResult": second}, ifname="eth1", netns=NETNS)
+
+
+@pytest.mark.parametrize(
+    ("keys", "changed", "message"),
+    [
+        ({"portIsolation": True}, {"hairpin": False, "isolated": False}, "is not isolated as configured"),
+        ({"hairpinMode": True}, {"hairpin": False, "isolated": True}, "is not in hairpin mode as configured"),
+        ({"hairpinMode": True}, {"hairpin": True, "isolated": True}, ""),
+        ({}, {"hairpin": True, "isolated": True}, ""),
+    ],
+)
+def test_check_looks_at_the_ports_flags(
+    machine: Machine, keys: dict[str, Any], changed: dict[str, bool], message: str
+) -> None:
+    whole = {"cniVersion": "1.1.0", "name": "net", "bridge": "br0", **keys}
+    previous = machine.add("bridge", whole)
+    machine.succeeds("bridge", "CHECK", {**whole, "prevResult": previous})
+    port = machine.host_namespace.link(previous["interfaces"][1]["name"])
+    assert port is not None
+    machine.host_namespace.set_port(port.index, **changed)
+    if message:
+        found = machine.error("bridge", "CHECK", {**whole, "prevResult": previous})["msg"]
+        assert found == f"bridge port {port.name} {message}"
+    else:
+        machine.succeeds("bridge", "CHECK", {**whole, "prevResult": previous})
