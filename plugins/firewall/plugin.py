@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pycni.firewall.facts import FIREWALLD, ISOLATED, SAME_BRIDGE, Admit, Fact, Isolate, Trust
+from pycni.firewall.facts import FIREWALLD, INTERNAL, ISOLATED, SAME_BRIDGE, Admit, Fact, Isolate, Trust
 from pycni.firewall.ledger import IPTABLES
 from pycni.firewall.naming import CHAIN_LIMIT, FIREWALL
 from pycni.plan import ops
@@ -23,12 +23,19 @@ _SOCKET = "unix:path="
 
 
 class Firewall(Record):
-    """The keys; `backend` "" lets the host decide, `policy` is open, same-bridge or isolated."""
+    """The keys; `backend` "" lets the host decide, `policy` is open, same-bridge or isolated; `internal`: nothing is
+    forwarded between the bridge and other devices."""
 
     backend: str
     admin_chain: str
     policy: str
     zone: str = "trusted"
+    internal: bool = False
+
+    @property
+    def confines(self) -> bool:
+        """Whether there are rules about the bridge."""
+        return self.internal or self.policy != "open"
 
 
 def parse(config: Config) -> Firewall:
@@ -51,7 +58,7 @@ def parse_for_removal(config: Config) -> Firewall:
     backend = backend if backend in _BACKENDS else ""
     chain = section.string("iptablesAdminChainName")
     zone = section.string("firewalldZone") or "trusted"
-    return Firewall(backend, chain if is_word(chain, CHAIN_LIMIT) else "CNI-ADMIN", policy, zone)
+    return Firewall(backend, chain if is_word(chain, CHAIN_LIMIT) else "CNI-ADMIN", policy, zone, section.boolean("internal"))
 
 
 def facts(firewall: Firewall, previous: Result, backend: str = "", bus: str = "") -> tuple[Fact, ...]:
@@ -63,7 +70,7 @@ def facts(firewall: Firewall, previous: Result, backend: str = "", bus: str = ""
         wanted.append(
             Trust(addresses, firewall.zone, bus) if backend == FIREWALLD else Admit(addresses, firewall.admin_chain)
         )
-    if firewall.policy != "open":
+    if firewall.confines:
         if not previous.interfaces:
             raise CniError(
                 f'interface needs to be set for ingress policy "{firewall.policy}", '
@@ -75,7 +82,8 @@ def facts(firewall: Firewall, previous: Result, backend: str = "", bus: str = ""
         if not is_word(bridge, MAX_IFNAME):
             raise CniError(f"got invalid bridge name {bridge!r}")
         families = dict.fromkeys(ip.address.family for ip in previous.ips)
-        wanted += [Isolate(bridge, firewall.policy, family) for family in families]
+        policies = [firewall.policy] * (firewall.policy != "open") + [INTERNAL] * firewall.internal
+        wanted += [Isolate(bridge, policy, family) for policy in policies for family in families]
     return tuple(wanted)
 
 
@@ -139,11 +147,11 @@ def delete(context: Context) -> None:
     if previous is not None:
         # without a bridge's name an ADD was refused, and isolated nothing
         if not (previous.interfaces and is_word(previous.interfaces[0].name, MAX_IFNAME)):
-            firewall = firewall.replace(policy="open")
+            firewall = firewall.replace(policy="open", internal=False)
         fallback = facts(firewall, previous)
         bus = _bus(context)
         if firewall.backend == FIREWALLD or (not firewall.backend and _may_exist(bus)):
-            fallback += facts(firewall.replace(policy="open"), previous, FIREWALLD, bus)
+            fallback += facts(firewall.replace(policy="open", internal=False), previous, FIREWALLD, bus)
     context.host.firewall.remove(context.owner, FIREWALL, fallback)
 
 
@@ -159,7 +167,7 @@ def status(context: Context) -> None:
         from pycni.firewall import firewalld
 
         firewalld.status(_bus(context), firewall.zone)
-        if firewall.policy == "open":
+        if not firewall.confines:
             return
         backend = IPTABLES
     context.host.firewall.status(backend)

@@ -7,7 +7,7 @@ is the reference's, so that a listing after us equals one after it.
 from __future__ import annotations
 
 from pycni.firewall import naming
-from pycni.firewall.facts import ISOLATED, Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
+from pycni.firewall.facts import INTERNAL, ISOLATED, Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
 from pycni.firewall.tables import Draft, quoted
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import FirewallError
@@ -29,6 +29,8 @@ OLD_SNAT = "CNI-HOSTPORT-SNAT"
 FORWARD = "CNI-FORWARD"
 STAGE_1 = "CNI-ISOLATION-STAGE-1"
 STAGE_2 = "CNI-ISOLATION-STAGE-2"
+NO_WAY_OUT = "PYNET-INTERNAL"
+"""Not the reference's, which knows no internal networks."""
 
 TABLE_OF_KIND = {naming.MASQUERADE: NAT, naming.PORTMAP: NAT, naming.FIREWALL: FILTER}
 
@@ -213,6 +215,12 @@ _ANY_POLICY = 'comment --comment "CNI firewall plugin rules (ingressPolicy: same
 
 
 def _isolate(draft: Draft, fact: Isolate) -> None:
+    if fact.policy == INTERNAL:
+        draft.ensure_chain(FILTER, NO_WAY_OUT)
+        draft.insert(FILTER, "FORWARD", NO_WAY_OUT_ENTRY)
+        for rule in internal_rules(fact):
+            draft.append(FILTER, NO_WAY_OUT, rule)
+        return
     draft.ensure_chain(FILTER, STAGE_1)
     draft.ensure_chain(FILTER, STAGE_2)
     draft.insert(FILTER, "FORWARD", ISOLATION_ENTRY)
@@ -226,6 +234,14 @@ def _isolate(draft: Draft, fact: Isolate) -> None:
 
 ISOLATION_ENTRY = f"-m {_ANY_POLICY} -j {STAGE_1}"
 ISOLATION_RETURN = f"-m {_ANY_POLICY} -j RETURN"
+
+
+NO_WAY_OUT_ENTRY = f"{comment('pynet: internal networks')} -j {NO_WAY_OUT}"
+
+
+def internal_rules(fact: Isolate) -> tuple[str, str]:
+    """What leaves an internal network, and what enters it."""
+    return f"-i {fact.bridge} ! -o {fact.bridge} -j DROP", f"! -i {fact.bridge} -o {fact.bridge} -j DROP"
 
 
 def isolation_rules(fact: Isolate) -> tuple[list[str], str]:

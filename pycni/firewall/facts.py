@@ -7,6 +7,7 @@ from pycni.spec.address import Address, Prefix
 
 SAME_BRIDGE = "same-bridge"
 ISOLATED = "isolated"
+INTERNAL = "internal"
 
 
 class Owner(Record):
@@ -59,7 +60,8 @@ class Admit(Record):
 
 class Isolate(Record):
     """Traffic between this bridge and other isolated bridges is dropped; with policy `isolated` also between its own
-    ports (contract 5.3).  One per address family in use."""
+    ports (contract 5.3).  With policy `internal` all that is forwarded from or to another device is (contract docker
+    3.4, S12).  One per address family in use."""
 
     bridge: str
     policy: str

@@ -102,7 +102,7 @@ class IptablesBackend:
                 naming.port_chain(owner.network, owner.container_id),
                 naming.old_snat_chain(owner.network, owner.container_id),
             ),
-            naming.FIREWALL: (chains.FORWARD, chains.STAGE_1) if facts else (),
+            naming.FIREWALL: (chains.FORWARD, chains.STAGE_1, chains.NO_WAY_OUT) if facts else (),
         }[kind]
         if any(self._iptables.has_chain(family, table, name) for name in names):
             self._iptables.change(family, table, lambda draft: self._withdraw(draft, owner, kind, facts, family))

@@ -10,7 +10,7 @@ they are for (contract docker 3.3): for it the rule stands before isolation, and
 from __future__ import annotations
 
 from pycni.firewall import programs
-from pycni.firewall.chains import FILTER, ISOLATION_ENTRY, STAGE_1, comment
+from pycni.firewall.chains import FILTER, ISOLATION_ENTRY, NO_WAY_OUT_ENTRY, STAGE_1, comment
 from pycni.firewall.generation import FAMILY, NfTables
 from pycni.firewall.nft_static import MARK
 from pycni.firewall.programs import LEGACY, missing_iptables
@@ -83,5 +83,9 @@ def _lead(draft: Draft) -> None:
     if ENTRY in rules and rules.index(ENTRY) > rules.index(ISOLATION_ENTRY):
         draft.delete(FILTER, "FORWARD", ENTRY)
     _add(draft)
+    if NO_WAY_OUT_ENTRY in rules:
+        # nothing leads into an internal network, or out of it
+        draft.delete(FILTER, "FORWARD", NO_WAY_OUT_ENTRY)
+        draft.insert(FILTER, "FORWARD", NO_WAY_OUT_ENTRY)
     if draft.exists(FILTER, ADMIN):
         draft.insert(FILTER, CHAIN, ADMIN_ENTRY)

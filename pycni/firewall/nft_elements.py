@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycni.firewall import nft_static as static
-from pycni.firewall.facts import ISOLATED, Admit, Fact, Isolate, Masquerade, Owner, Publish
+from pycni.firewall.facts import INTERNAL, ISOLATED, Admit, Fact, Isolate, Masquerade, Owner, Publish
 from pycni.firewall.naming import attachment_hash, owner_comment
 from pycni.record import Record
 from pycni.spec.address import Prefix
@@ -106,6 +106,11 @@ def _isolate(fact: Isolate) -> list[Element]:
         raise FirewallError(f"bridge name {fact.bridge} is too long")
     key = name.ljust(_IFNAME_SIZE, b"\0")
     label = f"bridge {fact.bridge}"
+    if fact.policy == INTERNAL:
+        return [
+            Element(static.INTERNAL, key, shared=True, label=label),
+            Element(static.INTERNAL_PAIRS, key + key, shared=True, label=label),
+        ]
     found = [
         Element(static.BRIDGES, key, shared=True, label=label),
         Element(static.OPEN_PAIRS, key + key, shared=True, label=label),

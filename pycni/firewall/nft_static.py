@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TABLE = "pynet"
 
-MARKER = "p_version_3"
+MARKER = "p_version_4"
 """An empty chain that says which static part is loaded; a new one gets a new name."""
 
 MARK = 0x1000
@@ -33,11 +33,13 @@ ADMIT = {4: "p_admit4", 6: "p_admit6"}
 BRIDGES = "p_bridges"
 OPEN_PAIRS = "p_open_pairs"
 CLOSED_PAIRS = "p_closed_pairs"
+INTERNAL = "p_internal"
+INTERNAL_PAIRS = "p_internal_pairs"
 
 SETS_OF_KIND = {
     "masquerade": tuple(MASQ.values()),
     "portmap": (*PORTS.values(), *PORTS_AT.values(), *HAIRPIN.values()),
-    "firewall": (*ADMIT.values(), BRIDGES, OPEN_PAIRS, CLOSED_PAIRS),
+    "firewall": (*ADMIT.values(), BRIDGES, OPEN_PAIRS, CLOSED_PAIRS, INTERNAL, INTERNAL_PAIRS),
 }
 
 _OBJECTS = """
@@ -54,9 +56,11 @@ set p_admit6 { type ipv6_addr; }
 set p_bridges { type ifname; }
 set p_open_pairs { type ifname . ifname; }
 set p_closed_pairs { type ifname . ifname; }
+set p_internal { type ifname; }
+set p_internal_pairs { type ifname . ifname; }
 chain p_operator { }
 chain p_conditional { }
-chain p_version_3 { }
+chain p_version_4 { }
 chain p_dnat { }
 chain p_isolation { }
 chain p_prerouting { type nat hook prerouting priority -100; policy accept; }
@@ -86,6 +90,8 @@ p_forward ip daddr @p_admit4 ct state established,related meta mark set meta mar
 p_forward ip saddr @p_admit4 meta mark set meta mark | {MARK:#x} accept
 p_forward ip6 daddr @p_admit6 ct state established,related meta mark set meta mark | {MARK:#x} accept
 p_forward ip6 saddr @p_admit6 meta mark set meta mark | {MARK:#x} accept
+p_isolation iifname @p_internal iifname . oifname != @p_internal_pairs drop
+p_isolation oifname @p_internal iifname . oifname != @p_internal_pairs drop
 p_isolation ct status dnat meta mark & {MARK:#x} == {MARK:#x} return
 p_isolation iifname . oifname @p_closed_pairs drop
 p_isolation iifname . oifname @p_open_pairs return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pycni.firewall import chains, naming
 from pycni.firewall.chains import DNAT, FILTER, NAT, OLD_SNAT, STAGE_1, STAGE_2, rules_to
-from pycni.firewall.facts import Admit, Fact, Isolate, Masquerade, Owner
+from pycni.firewall.facts import INTERNAL, Admit, Fact, Isolate, Masquerade, Owner
 from pycni.firewall.tables import Draft, Tables, quoted
 
 TYPE_CHECKING = False
@@ -82,6 +82,13 @@ def admissions(draft: Draft, facts: Iterable[Fact], family: int, claimed: Callab
 
 
 def _release_bridge(draft: Draft, fact: Isolate) -> None:
+    if fact.policy == INTERNAL:
+        for rule in chains.internal_rules(fact):
+            draft.delete(FILTER, chains.NO_WAY_OUT, rule)
+        if not draft.rules(FILTER, chains.NO_WAY_OUT):
+            draft.delete(FILTER, "FORWARD", chains.NO_WAY_OUT_ENTRY)
+            draft.drop_chain(FILTER, chains.NO_WAY_OUT)
+        return
     stage_1, stage_2 = chains.isolation_rules(fact)
     for rule in stage_1:
         draft.delete(FILTER, STAGE_1, rule)

@@ -102,7 +102,7 @@ def test_removal_leaves_nothing_of_a_container_that_vanished(host: Sandbox, flag
 
 PROBE = """
 import errno, socket, sys
-with socket.socket() as probe:
+with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET) as probe:
     probe.settimeout(1)
     sys.exit(probe.connect_ex((sys.argv[1], 9)) != errno.ECONNREFUSED)
 """
@@ -134,17 +134,32 @@ def test_isolation_is_what_its_name_says(
     assert reaches(host, "a", address["c"]) is neighbour
 
 
-def test_internal_has_no_way_out(host: Sandbox) -> None:
+@pytest.mark.parametrize("firewall", ["iptables", "nftables"])
+def test_internal_has_no_way_out(host: Sandbox, firewall: str) -> None:
     plugin_dir(host)
-    host.ok("pynet create db --internal --ipv6")
+    host.run(f"pynet create db --internal --ipv6 --firewall {firewall}")
+    host.run(f"pynet create other --isolation open --firewall {firewall}")
     address = []
-    for container in ("a", "b"):
+    for container, network in (("a", "db"), ("b", "db"), ("c", "other")):
         host.ok(f"ip netns add {container}; ip -n {container} link set lo up")
-        address.append(host.ok(f"pynet connect db ns:/run/netns/{container}").split()[1].partition("/")[0])
+        address.append(host.ok(f"pynet connect {network} ns:/run/netns/{container}").split()[1].partition("/")[0])
     assert reaches(host, "a", address[1])
     assert not reaches(host, "a", "192.0.2.2")
     assert host.ok("ip -n a route show default; ip -n a -6 route show default") == ""
-    assert "inet 10." not in host.ok("ip -4 addr show pn-db")
+    gateway, gateway6 = host.ok("ip -o addr show pn-db scope global | awk '{print $4}'").split()
+    gateway, gateway6 = gateway.partition("/")[0], gateway6.partition("/")[0]
+    assert reaches(host, "a", gateway) and reaches(host, "a", gateway6), "the host, which is not beyond"
+    # not even with a route of its own making (contract docker 3.4, S12), nor from elsewhere
+    host.ok(f"ip -n a route add default via {gateway}")
+    assert reaches(host, "c", "192.0.2.2")
+    assert not reaches(host, "a", address[2])
+    assert not reaches(host, "c", address[0])
+    rules = "iptables -S PYNET-INTERNAL" if firewall == "iptables" else "nft list set inet pynet p_internal"
+    assert "pn-db" in host.ok(rules)
+    for container, network in (("a", "db"), ("b", "db"), ("c", "other")):
+        host.ok(f"pynet disconnect {network} ns:/run/netns/{container}")
+    assert "pn-db" not in host.run(rules).stdout
+    assert "PYNET-INTERNAL" not in host.ok("iptables-save; ip6tables-save")
 
 
 def test_twenty_creates_at_once_make_twenty_different_networks(host: Sandbox) -> None:

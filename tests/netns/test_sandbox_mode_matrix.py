@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,9 @@ def test_internal(town: Town) -> None:
     town.serve_outside()
     assert not peer.reaches("192.0.2.2", seconds=0.5)
     assert peer.ask("a.example", port=53) == "SERVFAIL"
+    # the host has the gateway's address, on which it is reached
+    with town.host.inside(), socket.create_server(("10.2.0.1", 8000)):
+        assert peer.reaches("10.2.0.1", 8000)
 
 
 def test_host(town: Town) -> None:

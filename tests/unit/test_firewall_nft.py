@@ -32,6 +32,8 @@ KEY_SIZES = {
     "p_bridges": 16,
     "p_open_pairs": 32,
     "p_closed_pairs": 32,
+    "p_internal": 16,
+    "p_internal_pairs": 32,
 }
 
 
