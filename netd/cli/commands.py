@@ -59,6 +59,8 @@ _CONTAINERS = {
     "container prune": "PRUNE",
     "container port": "PORT",
     "container cp": "CP",
+    "container stats": "STATS",
+    "container update": "UPDATE",
     "cp": "CP",
 }
 _RUNNING = {
@@ -80,6 +82,8 @@ _IMAGES = {
     "image remove": "RM",
     "image inspect": "INSPECT",
     "image tag": "TAG",
+    "image history": "HISTORY",
+    "image prune": "PRUNE",
 }
 _NAMES = {"dns status": "DNS_STATUS", "dns log": "DNS_LOG", "dns reset": "DNS_RESET"}
 _TABLES = {

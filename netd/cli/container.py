@@ -105,6 +105,22 @@ def top(context: Context, arguments: Arguments) -> int:
     return 0
 
 
+def update(context: Context, arguments: Arguments) -> int:
+    """Prints what was updated."""
+    from netd.cli.run_request import limits_of
+
+    body = limits_of(arguments)
+    if not body:
+        raise InvalidParameter("container update: you must provide one or more flags")
+
+    def change(ref: str) -> None:
+        for warning in context.daemon.post(container(ref, "/update"), body)["Warnings"] or ():
+            context.err.write(f"pynet: warning: {warning}\n")
+        context.out.write(f"{ref}\n")
+
+    return _each(context, arguments.containers, change)
+
+
 def prune(context: Context, arguments: Arguments) -> int:
     """Removes containers that do not run, after asking."""
     from netd.cli.filters import as_query

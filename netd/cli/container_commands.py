@@ -103,6 +103,34 @@ PRUNE = Command(
     "container:prune",
     (switch("-f", "--force", help="do not ask"), many("--filter", "K=V", "label, until")),
 )
+STATS = Command(
+    "container stats",
+    "show what containers use, every second",
+    "stats:stats",
+    (
+        switch("--no-stream", help="once"),
+        switch("-a", "--all", help="also those that do not run"),
+        switch("--no-trunc", help="whole ids"),
+        text("--format", "TEMPLATE", "'{{.Name}} {{.CPUPerc}}', 'table {{.Name}}\\t{{.MemUsage}}', json", default=None),
+    ),
+    (Argument("containers", "CONTAINER", "any", completes="container"),),
+)
+UPDATE = Command(
+    "container update",
+    "change limits and restart policy of containers, also of running ones",
+    "container:update",
+    (
+        text("-m --memory", "BYTES", "512m, 2g"),
+        text("--memory-swap", "BYTES", "memory and swap together; -1 without limit"),
+        text("--memory-reservation", "BYTES"),
+        text("--cpus", "N", "1.5"),
+        number("-c --cpu-shares", "N"),
+        text("--cpuset-cpus", "CPUS", "0-3, 0,1"),
+        number("--pids-limit", "N", "processes; -1 without limit"),
+        text("--restart", "POLICY", "no, on-failure[:N], always, unless-stopped"),
+    ),
+    _SOME,
+)
 CP = Command(
     "container cp",
     "copy files between a container and this machine",

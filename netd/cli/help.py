@@ -24,8 +24,9 @@ Containers:
   stop, start, restart, kill, wait, attach NAME...
   port NAME                its published ports      pynet port web
   port add|rm NAME PORT    change them, live        pynet port add web 8443:443
-  container COMMAND        all of these, and create, inspect, rm, pause, unpause, rename, top, prune
-  image COMMAND            pull, load, import, ls, rm, inspect, tag
+  cp SOURCE TARGET         copy files in or out     pynet cp web:/etc/hosts .
+  container COMMAND        all of these, and create, inspect, rm, pause, unpause, rename, top, stats, update, prune
+  image COMMAND            pull, load, import, ls, rm, inspect, history, tag, prune
 
 Networks:
   create NAME              make a network           pynet create mynet --subnet 10.20.0.0/24

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _NONE = "<none>"
 _SHORT_ID = 12
+_COMMAND = 45
+_HISTORY = {"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedBy": "CREATED BY", "Size": "SIZE", "Comment": "COMMENT"}
 COLUMNS = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID", "CreatedSince": "CREATED", "Size": "SIZE"}
 
 
@@ -75,6 +77,49 @@ def inspect(context: Context, arguments: Arguments) -> int:
     failed = _each(context, arguments.images, lambda name: found.append(context.daemon.get(_path(name, "/json"))))
     show_objects(context, arguments.format, found)
     return failed
+
+
+def history(context: Context, arguments: Arguments) -> int:
+    """Docker's table, last step first."""
+    now = time.time()
+    whole = arguments.no_trunc
+    rows = [
+        {
+            "ID": step["Id"] if whole else step["Id"].removeprefix("sha256:")[:_SHORT_ID],
+            "CreatedSince": moments.since(step["Created"], now) if step["Created"] > 0 else "N/A",
+            "CreatedAt": moments.local(step["Created"]),
+            "CreatedBy": step["CreatedBy"] if whole else _cut(step["CreatedBy"].replace("\t", " ")),
+            "Size": size(step["Size"]),
+            "Comment": step["Comment"],
+        }
+        for step in context.daemon.get(_path(arguments.image, "/history"))
+    ]
+    if arguments.quiet:
+        context.out.write("".join(f"{row['ID']}\n" for row in rows))
+    else:
+        context.out.write(output.formatted(arguments.format or "table", rows, _HISTORY))
+    return 0
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _COMMAND else text[: _COMMAND - 1] + "…"
+
+
+def prune(context: Context, arguments: Arguments) -> int:
+    """Removes images, after asking."""
+    if not arguments.force:
+        what = "without at least one container associated to them" if arguments.all else "without a name"
+        context.out.write(f"WARNING! This will remove all images {what}.\nAre you sure? [y/N] ")
+        context.out.flush()
+        if context.input.readline().strip().lower() not in ("y", "yes"):
+            return 0
+    filters = as_query([*arguments.filter, *(["dangling=false"] if arguments.all else [])])
+    answer = context.daemon.post(query("/images/prune", filters=filters))
+    for item in answer.get("ImagesDeleted") or ():
+        for key, value in item.items():
+            context.out.write(f"{key}: {value}\n")
+    context.out.write(f"Total reclaimed space: {size(answer['SpaceReclaimed'])}\n")
+    return 0
 
 
 def tag(context: Context, arguments: Arguments) -> int:

@@ -65,3 +65,24 @@ TAG = Command(
     (),
     (Argument("image", "IMAGE", completes="image"), Argument("reference", "NAME[:TAG]")),
 )
+HISTORY = Command(
+    "image history",
+    "show what an image was built of",
+    "image:history",
+    (
+        switch("-q", "--quiet", help="ids only"),
+        switch("--no-trunc", help="whole ids and commands"),
+        text("--format", "TEMPLATE", "'{{.CreatedBy}} {{.Size}}', json", default=None),
+    ),
+    (Argument("image", "IMAGE", completes="image"),),
+)
+PRUNE = Command(
+    "image prune",
+    "remove images without a name",
+    "image:prune",
+    (
+        switch("-a", "--all", help="all that no container is made of"),
+        switch("-f", "--force", help="do not ask"),
+        many("--filter", "K=V", "label, until"),
+    ),
+)

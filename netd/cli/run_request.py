@@ -74,12 +74,24 @@ def _host_config(arguments: Arguments, mode: str) -> Body:
         "Sysctls": _pairs("--sysctl", arguments.sysctl, needs_value=True),
         "UTSMode": arguments.uts,
         "CgroupParent": arguments.cgroup_parent,
-        "CpusetCpus": arguments.cpuset_cpus,
-        "CpuShares": arguments.cpu_shares,
-        "PidsLimit": arguments.pids_limit,
         "OomScoreAdj": arguments.oom_score_adj,
         "Init": arguments.init or None,
         "PublishAllPorts": arguments.publish_all,
+    }
+    if arguments.shm_size:
+        config["ShmSize"] = amounts.memory("--shm-size", arguments.shm_size)
+    config |= limits_of(arguments)
+    # the daemon knows this option as two empty lists, which say something
+    unmasked: Body = {"MaskedPaths": [], "ReadonlyPaths": []} if _UNMASKED in arguments.security_opt else {}
+    return _said(config) | unmasked
+
+
+def limits_of(arguments: Arguments) -> Body:
+    """What `container update` can change, too."""
+    config: Body = {
+        "CpusetCpus": arguments.cpuset_cpus,
+        "CpuShares": arguments.cpu_shares,
+        "PidsLimit": arguments.pids_limit,
     }
     if arguments.restart:
         config["RestartPolicy"] = amounts.restart_policy("--restart", arguments.restart)
@@ -89,12 +101,9 @@ def _host_config(arguments: Arguments, mode: str) -> Body:
         ("--memory", arguments.memory, "Memory", amounts.memory),
         ("--memory-swap", arguments.memory_swap, "MemorySwap", amounts.memory_or_unlimited),
         ("--memory-reservation", arguments.memory_reservation, "MemoryReservation", amounts.memory),
-        ("--shm-size", arguments.shm_size, "ShmSize", amounts.memory),
     )
     config.update({wire: read(flag, text) for flag, text, wire, read in sizes if text})
-    # the daemon knows this option as two empty lists, which say something
-    unmasked: Body = {"MaskedPaths": [], "ReadonlyPaths": []} if _UNMASKED in arguments.security_opt else {}
-    return _said(config) | unmasked
+    return _said(config)
 
 
 def _said(values: Body) -> Body:

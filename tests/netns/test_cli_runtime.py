@@ -304,6 +304,38 @@ def test_the_daemons_own_networks(host: RuntimeSandbox) -> None:
         host.ok("pynet container rm -f one two")
 
 
+def test_figures_limits_and_history(host: RuntimeSandbox) -> None:
+    host.ok(f"pynet run -d --name web -m 64m {IMAGE} sh -c 'while :; do :; done'")
+    host.ok(f"pynet container create --name made {IMAGE}")
+    try:
+        (shown,) = host.ok("pynet container stats --no-stream --format json").splitlines()
+        row = json.loads(shown)
+        assert row["Name"] == "web" and float(row["CPUPerc"].rstrip("%")) > 20 and row["PIDs"] == "1"
+        assert row["MemUsage"].endswith(" / 64MiB")
+        heading, *lines = host.ok("pynet container stats --no-stream --all").splitlines()
+        assert heading.split()[:2] == ["CONTAINER", "ID"] and len(lines) == 2 and any("--" in line for line in lines)
+        assert "No such container: nobody" in host.run("pynet container stats --no-stream nobody").stderr
+
+        assert host.ok("pynet container update -m 100m --pids-limit 7 --restart always web") == "web\n"
+        limits = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}"
+        assert host.ok(f"pynet container inspect -f '{limits}' web") == f"{100 << 20} 7 always\n"
+        assert host.ok("pynet container stats --no-stream --format '{{.MemUsage}}' web").endswith(" / 100MiB\n")
+        assert "one or more flags" in host.run("pynet container update web").stderr
+        assert "Minimum memory limit" in host.run("pynet container update -m 1m web").stderr
+
+        heading, _ = host.ok(f"pynet image history {IMAGE}").splitlines()
+        assert heading.split() == ["IMAGE", "CREATED", "CREATED", "BY", "SIZE", "COMMENT"]
+        assert host.ok(f"pynet image history -q --no-trunc {IMAGE}") == host.ok(
+            f"pynet image inspect -f '{{{{.Id}}}}' {IMAGE}"
+        )
+        host.ok("cd / && mkdir -p /run/empty && tar -C /run/empty -c . | pynet image import -")
+        removed = host.ok("pynet image prune -f").splitlines()
+        assert removed[0].startswith("Deleted: sha256:") and removed[-1].startswith("Total reclaimed space: ")
+        assert host.ok("echo n | pynet image prune").splitlines()[-1].startswith("Are you sure?")
+    finally:
+        host.ok("pynet container rm -f web made")
+
+
 def test_files_are_copied_out_and_in(host: RuntimeSandbox) -> None:
     """Docker's rules of what becomes of source and target, and of owners."""
     host.ok(f"pynet run -d --name web {IMAGE}")
