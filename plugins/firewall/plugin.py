@@ -58,7 +58,9 @@ def parse_for_removal(config: Config) -> Firewall:
     backend = backend if backend in _BACKENDS else ""
     chain = section.string("iptablesAdminChainName")
     zone = section.string("firewalldZone") or "trusted"
-    return Firewall(backend, chain if is_word(chain, CHAIN_LIMIT) else "CNI-ADMIN", policy, zone, section.boolean("internal"))
+    return Firewall(
+        backend, chain if is_word(chain, CHAIN_LIMIT) else "CNI-ADMIN", policy, zone, section.boolean("internal")
+    )
 
 
 def facts(firewall: Firewall, previous: Result, backend: str = "", bus: str = "") -> tuple[Fact, ...]:

@@ -6,7 +6,7 @@ from _socket import AF_INET, AF_INET6
 from struct import Struct
 
 from pycni.kernel.model import InterfaceAddress
-from pycni.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, attribute, attributes, u32
+from pycni.kernel.netlink import NLM_F_CREATE, NLM_F_EXCL, attribute, attribute_u32, attributes, u32
 from pycni.spec.address import Address, Prefix
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _IFA_BROADCAST = 4
 _IFA_FLAGS = 8
+_IFA_F_NODAD = 2
 
 _IFADDR = Struct("=BBBBI")
 
@@ -28,9 +29,12 @@ _SMALLEST_WITH_BROADCAST = 30
 """A /31 has no broadcast address (RFC 3021)."""
 
 
-def new_address(index: int, prefix: Prefix) -> Message:
-    """An address added to a device; IPv4 ones up to /30 with their broadcast address, as the reference."""
+def new_address(index: int, prefix: Prefix, dad: bool = True) -> Message:
+    """An address added to a device; IPv4 ones up to /30 with their broadcast address, as the reference.  IPv6 ones are
+    in force when no neighbour has answered that they are his (RFC 4862 5.4), without `dad` at once."""
     body = _selector(index, prefix)
+    if not dad:
+        body += attribute_u32(_IFA_FLAGS, _IFA_F_NODAD)
     if prefix.family == 4 and prefix.length <= _SMALLEST_WITH_BROADCAST:
         body += attribute(_IFA_BROADCAST, prefix.last.packed)
     return RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body

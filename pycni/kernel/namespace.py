@@ -259,9 +259,9 @@ class Namespace:
         found = [_addresses.parse_address(payload) for kind, payload in replies if kind == _addresses.RTM_NEWADDR]
         return [address for device, address in found if device == index]
 
-    def add_address(self, index: int, prefix: Prefix) -> None:
-        """KernelError with EEXIST when the device has this address."""
-        self.configure(index, (prefix,), (), up=False)
+    def add_address(self, index: int, prefix: Prefix, dad: bool = True) -> None:
+        """KernelError with EEXIST when the device has this address.  `dad` False: nobody is asked whether he has it."""
+        self.configure(index, (prefix,), (), up=False, dad=dad)
 
     def remove_address(self, index: int, prefix: Prefix) -> None:
         """Removes an address; one that is gone already, or its device, is no failure."""
@@ -271,14 +271,16 @@ class Namespace:
             if error.errno not in (EADDRNOTAVAIL, ENODEV):
                 raise _named(f"remove IP addr {prefix} from {self._name(index)}", error) from None
 
-    def configure(self, index: int, addresses: Sequence[Prefix], routes: Sequence[Route], up: bool = True) -> None:
+    def configure(
+        self, index: int, addresses: Sequence[Prefix], routes: Sequence[Route], up: bool = True, dad: bool = True
+    ) -> None:
         """Adds addresses, brings the device up, adds routes through it, in one send (contract 2.0.3 steps 4 to 7).
 
         `up` False leaves the device's state as it is.  KernelError names the first address or route that was
         refused; what came after it was tried all the same.
         """
         own = [route.replace(device=index) for route in routes]
-        messages = [_addresses.new_address(index, prefix) for prefix in addresses]
+        messages = [_addresses.new_address(index, prefix, dad) for prefix in addresses]
         if up:
             messages.append(_links.set_link(index, up=True))
         for route in own:

@@ -259,7 +259,7 @@ class Transaction:
             host.remove_address(index, each)
             self.on_undo(f"address {each}", lambda gone=each: host.add_address(index, gone))  # type: ignore[misc]
         try:
-            host.add_address(index, op.address)
+            host.add_address(index, op.address, dad=op.address.family == 4 or self._may_be_taken(link))
         except KernelError as error:
             if error.errno == _EEXIST:  # a parallel ADD on the same bridge was quicker
                 return
@@ -269,6 +269,12 @@ class Transaction:
         link = host.link_by_index(index)
         if link is not None:
             host.set_link(index, mac=link.mac)
+
+    def _may_be_taken(self, device: Link) -> bool:
+        """Whether somebody out there may have the gateway's address: not where all of a bridge's ports lead to
+        containers, whose first packets would only wait a second or two for the kernel to be sure."""
+        ports = [link.kind for link in self._host.links() if link.master == device.index]
+        return device.kind != "bridge" or any(kind != "veth" for kind in ports)
 
     def _gateway_words(self, index: int) -> str:
         """What the reference puts before an error about this device's address."""

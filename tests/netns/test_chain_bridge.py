@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
+from errno import ECONNREFUSED
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,28 @@ def test_two_containers_reach_each_other_their_gateway_and_beyond(
         assert ping(machine.host, f"{subnet}2")
         # the neighbour has no route back: only the host's own address can be answered
         assert ping(first, "192.0.2.2" if number == 4 else "fd99::2")
+
+
+@pytest.mark.parametrize("stranger", [False, True])
+def test_the_first_packet_to_a_new_gateway_does_not_wait(
+    machine: RealMachine, netns: Callable[[], Any], stranger: bool
+) -> None:
+    """Duplicates are looked for (1 to 2 s) only where a port of the bridge may lead to somebody who has the address."""
+    if stranger:
+        machine.host.run(["ip", "link", "add", "br0", "type", "bridge"])
+        machine.host.run(["ip", "tuntap", "add", "mode", "tap", "name", "tap0"])
+        machine.host.run(["ip", "link", "set", "tap0", "master", "br0", "up"])
+    container = netns()
+    Chain(machine, [bridge(machine, [V4, V6])]).add(container.path)
+    if not stranger:
+        with container.inside():
+            probe = socket.socket(socket.AF_INET6)
+        with probe:
+            probe.settimeout(0.5)
+            assert probe.connect_ex(("fd00:1::1", 9)) == ECONNREFUSED
+    found = {each["local"]: each for each in links(machine.host)["br0"]["addr_info"]}
+    assert found["fd00:1::1"].get("nodad", False) is not stranger
+    assert "nodad" not in found["10.1.2.1"]
 
 
 def test_the_result_says_what_is_there(machine: RealMachine, netns: Callable[[], Any]) -> None:

@@ -161,6 +161,8 @@ def test_addresses_are_what_the_oracle_writes(prefix: Prefix) -> None:
         assert broadcast is None
     assert addresses.delete_address(5, prefix)[0] == 21
     assert addresses.parse_address(addresses.new_address(5, prefix)[2]) == (5, InterfaceAddress(prefix))
+    nodad = addresses.new_address(5, prefix, dad=False)[2]
+    assert addresses.parse_address(nodad) == (5, InterfaceAddress(prefix, flags=2))
 
 
 def test_an_addresss_flags_come_from_the_wide_field() -> None:
