@@ -53,9 +53,9 @@ def delete(context: Context) -> None:
     A namespace that ended has given its devices back to the kernel, which leaves them the names they had inside."""
     wanted = parse_for_removal(context.config)
     failures = Failures()
-    failures.attempt(lambda: _give_back(context, wanted))
-    if context.config.ipam_type:
+    if context.config.ipam_type:  # first, because a lease of dhcp is given back through the device
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
+    failures.attempt(lambda: _give_back(context, wanted))
     failures.raise_first()
 
 
@@ -67,13 +67,11 @@ def _give_back(context: Context, wanted: Wanted) -> None:
     if place is not None and place.dpdk:
         return
     container = context.container_or_none()
-    if container is None:
-        if place is not None:
-            _rename_returned(context, place)
-        return
-    link = container.link(context.request.ifname)
-    if link is not None:
+    link = None if container is None else container.link(context.request.ifname)
+    if container is not None and link is not None:
         _move_home(context, container, link)
+    elif place is not None:
+        _settle(context, place)
 
 
 def _move_home(context: Context, container: NamespaceApi, link: Link) -> None:
@@ -90,15 +88,17 @@ def _move_home(context: Context, container: NamespaceApi, link: Link) -> None:
     host.set_link(back.index, alias="")
 
 
-def _rename_returned(context: Context, place: Place) -> None:
+def _settle(context: Context, place: Place) -> None:
+    """A device that is on the host has its own name and no alias of ours: it may have come back by itself, and a call
+    may have been killed before the device left or after it came back."""
     host, ifname = context.host.namespace, context.request.ifname
     try:
         link = place.find(host, ifname)
     except CniError:
         return
     name = original_name(host, link, ifname)
-    if name != link.name:
-        host.set_link(link.index, name=name, alias="")
+    if link.alias == name:
+        host.set_link(link.index, name=None if name == link.name else name, alias="")
 
 
 def check(context: Context) -> None:

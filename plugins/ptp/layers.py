@@ -6,7 +6,7 @@ reach each other through the host.
 
 from __future__ import annotations
 
-from pycni.firewall.naming import host_end, owner_comment
+from pycni.firewall.naming import host_end, newborn_group, owner_comment
 from pycni.kernel.model import Route
 from pycni.plan import ops
 from pycni.spec.address import Prefix
@@ -44,7 +44,9 @@ def attachment(ptp: Ptp, owner: Owner, result: Result) -> list[ops.Operation]:
     near, far = host_end(owner), owner.ifname
     families = sorted({ip.address.family for ip in result.ips})
     plan: list[ops.Operation] = [ops.EnableForwarding(family) for family in families]
-    plan.append(ops.CreateVeth(far, near, alias=owner_comment(owner), mtu=ptp.mtu))
+    plan.append(
+        ops.CreateVeth(far, near, owner_comment(owner), mtu=ptp.mtu, newborn_group=newborn_group(owner.network))
+    )
     plan.append(AddressHostEnd(gateways(result.ips), to_container(result.ips)))
     if 6 in families:
         # nobody else is on this link, whom duplicate detection could find in its second or two

@@ -52,6 +52,12 @@ def host_end(owner: Owner) -> str:
     return "veth" + attachment_hash(owner)[-8:]
 
 
+def newborn_group(network: str) -> int:
+    """The group of a host end of this network that is no port of a bridge, as long as it has no alias.  The highest bit
+    keeps it apart from the groups of all networks."""
+    return 1 << 31 | int(network_hash(network)[:8], 16)
+
+
 def owner_comment(owner: Owner) -> str:
     """The reference's nftables comment of an attachment (contract 2.0.5): hashes first, then readable text, cut at
     the 128 bytes nft allows; double quotes are dropped because nft's text form cannot carry them."""

@@ -42,7 +42,8 @@ class CreateVeth(Record):
     """A veth pair: `name` in the container (down), the other end in the host namespace, up and a port of `bridge`.
 
     `host_name` is tried first; where it is taken, random names follow.  `alias` marks the host end's owner (at most
-    255 bytes).  `mac` is 6 bytes or None for a random one; mtu 0 is the kernel's default."""
+    255 bytes); until it has one it is in `newborn_group`, 0 for that of newborn ports, which are known by their bridge.
+    `mac` is 6 bytes or None for a random one; mtu 0 is the kernel's default."""
 
     name: str
     host_name: str
@@ -52,6 +53,7 @@ class CreateVeth(Record):
     mac: bytes | None = None
     hairpin: bool = False
     isolated: bool = False
+    newborn_group: int = 0
 
 
 class JoinVlans(Record):

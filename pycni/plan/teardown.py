@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycni.firewall.facts import Owner
-from pycni.firewall.naming import attachment_hash, network_hash
+from pycni.firewall.naming import attachment_hash, network_hash, newborn_group
 from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError, KernelError
@@ -66,7 +66,7 @@ def find_interface(context: Context) -> tuple[Link | None, tuple[Prefix, ...]]:
 
 def collect_links(context: Context, keep: AbstractSet[tuple[str, str]], bridge: str = "") -> None:
     """GC of host ends: those of this network's attachments that are not to be kept, known by their aliases, and those
-    on `bridge` that never got one."""
+    that never got one, on `bridge` or in the network's own group."""
     network, host = context.config.name, context.host.namespace
     valid = {attachment_hash(Owner(network, container_id, ifname)) for container_id, ifname in keep}
     links = host.links()
@@ -74,7 +74,8 @@ def collect_links(context: Context, keep: AbstractSet[tuple[str, str]], bridge: 
     for link in links:
         tag = link.alias.partition(",")[0]
         stale = tag.startswith(network_hash(network) + "-") and tag not in valid
-        if stale or (link.group == NEWBORN_GROUP and link.master in masters):
+        newborn = link.group == newborn_group(network) or (link.group == NEWBORN_GROUP and link.master in masters)
+        if stale or newborn:
             host.delete_link(link.index)
 
 
@@ -88,7 +89,8 @@ def remove_interface(context: Context, host_name: str, link: Link | None) -> Non
     host = context.host.namespace
     if container is None:
         near = host.link(host_name)
-        if near is not None and (near.group == NEWBORN_GROUP or near.alias.startswith(attachment_hash(context.owner))):
+        newborn = (NEWBORN_GROUP, newborn_group(context.config.name))
+        if near is not None and (near.group in newborn or near.alias.startswith(attachment_hash(context.owner))):
             host.delete_link(near.index)
         return
     if link is None:

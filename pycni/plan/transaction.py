@@ -157,7 +157,7 @@ class Transaction:
         bridge = self.applied.bridge
         master = bridge.index if op.bridge and bridge is not None else 0
         name = op.host_name
-        group = NEWBORN_GROUP if op.alias else 0
+        group = (op.newborn_group or NEWBORN_GROUP) if op.alias else 0
         for _ in range(_VETH_ATTEMPTS):
             try:
                 return host.create_veth(name, op.name, container, mtu=op.mtu, mac=op.mac, master=master, group=group)

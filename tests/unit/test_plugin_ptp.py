@@ -9,7 +9,7 @@ import pytest
 from fake_machine import NETNS, Machine
 
 from pycni.firewall.facts import Masquerade, Owner
-from pycni.firewall.naming import MASQUERADE, host_end, owner_comment
+from pycni.firewall.naming import MASQUERADE, host_end, newborn_group, owner_comment
 from pycni.kernel.model import Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
@@ -56,7 +56,9 @@ def test_the_plan() -> None:
     assert layers.attachment(Ptp(False, "", 1400), OWNER, result) == [
         ops.EnableForwarding(4),
         ops.EnableForwarding(6),
-        ops.CreateVeth("eth0", host_end(OWNER), alias=owner_comment(OWNER), mtu=1400),
+        ops.CreateVeth(
+            "eth0", host_end(OWNER), alias=owner_comment(OWNER), mtu=1400, newborn_group=newborn_group("net")
+        ),
         AddressHostEnd(
             (Prefix.parse("10.1.2.1/32"), Prefix.parse("fd00:1::1/128")),
             (Route(Prefix.parse("10.1.2.3/32"), scope=254), Route(Prefix.parse("fd00:1::3/128"), scope=0)),
