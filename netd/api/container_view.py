@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from netd.api.durations import status_text
+from netd.api.host_config import host_config
 from netd.api.query import rfc3339
 from netd.runtime.model import Container, Endpoint, State
 
@@ -36,6 +37,12 @@ class Surroundings(msgspec.Struct):
     """Legacy links that lead here, "/source/alias"."""
     image: str = ""
     """The image's name as it is to be shown."""
+    hidden: tuple[list[str] | None, list[str] | None] = (None, None)
+    """Masked and read-only paths."""
+    version_2: bool = True
+    """Of the machine's control groups."""
+    lower: str = ""
+    """The image's files."""
 
 
 def inspect(container: Container, around: Surroundings, version: tuple[int, int]) -> dict[str, Any]:
@@ -60,8 +67,16 @@ def inspect(container: Container, around: Surroundings, version: tuple[int, int]
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": around.execs or None,
-        "HostConfig": _host_config(container),
-        "GraphDriver": {"Name": "overlay2", "Data": {}},
+        "HostConfig": host_config(container, legacy_links(container), around.hidden, around.version_2),
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": {
+                "LowerDir": around.lower,
+                "MergedDir": f"{around.directory}/rootfs",
+                "UpperDir": f"{around.directory}/upper",
+                "WorkDir": f"{around.directory}/work",
+            },
+        },
         "Mounts": around.mounts,
         "Config": _config(container),
         "NetworkSettings": _network_settings(container, version),
@@ -87,15 +102,6 @@ def _config(container: Container) -> dict[str, Any]:
 def _without(value: dict[str, Any], *keys: str) -> dict[str, Any]:
     """Docker leaves these out where they are empty."""
     return {key: item for key, item in value.items() if item or key not in keys}
-
-
-def _host_config(container: Container) -> dict[str, Any]:
-    config: dict[str, Any] = msgspec.to_builtins(container.host_config)
-    config["RestartPolicy"]["Name"] = config["RestartPolicy"]["Name"] or "no"
-    config["PortBindings"] = config["PortBindings"] or {}
-    config["LogConfig"] = {"Type": "json-file", "Config": {}}
-    config["Links"] = legacy_links(container) or None
-    return config
 
 
 def legacy_links(container: Container) -> list[str]:

@@ -18,6 +18,8 @@ from netd.api.router import Route
 from netd.failure import InvalidParameter, NotFound
 from netd.ports import wanted
 from netd.runtime import bundle
+from netd.runtime.bundle.host import this_host
+from netd.runtime.images.shelf import rootfs_path
 from netd.runtime.model import Container, CreateRequest, HostConfig, PortBinding
 from pycni.spec.errors import CniError
 
@@ -133,6 +135,9 @@ class ContainerGroup:
             execs=self._containers.execs_of(container.id),
             log_path=self._containers.log_path(container.id),
             directory=self._core.runtime.container(container.id),
+            hidden=bundle.hidden_paths(container.host_config),
+            version_2=this_host().cgroup_version == 2,
+            lower=rootfs_path(self._core.runtime.images, container.image_id),
         )
 
     def listed(self, call: Call) -> Reply:

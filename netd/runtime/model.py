@@ -116,6 +116,13 @@ class HostConfig(Struct, rename="pascal"):
     masked_paths: list[str] | None = None
     readonly_paths: list[str] | None = None
     cgroup_parent: str = ""
+    ipc_mode: str = ""
+    pid_mode: str = ""
+    userns_mode: str = ""
+    cgroupns_mode: str = ""
+    runtime: str = ""
+    volumes_from: list[str] | None = None
+    console_size: list[int] | None = None
 
 
 class EndpointAddresses(Struct, rename="pascal", omit_defaults=True):

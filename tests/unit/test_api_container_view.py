@@ -90,6 +90,54 @@ def test_network_settings_repeat_the_default_network_at_the_top() -> None:
     assert inspect(other, AROUND, V150)["NetworkSettings"]["IPAddress"] == ""
 
 
+HOST_CONFIG = """
+Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumeDriver VolumesFrom ConsoleSize
+CapAdd CapDrop CgroupnsMode Dns DnsOptions DnsSearch ExtraHosts GroupAdd IpcMode Cgroup Links OomScoreAdj PidMode
+Privileged PublishAllPorts ReadonlyRootfs SecurityOpt UTSMode UsernsMode ShmSize Runtime Isolation CpuShares Memory
+NanoCpus CgroupParent BlkioWeight BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps
+BlkioDeviceWriteIOps CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime CpusetCpus CpusetMems Devices
+DeviceCgroupRules DeviceRequests MemoryReservation MemorySwap MemorySwappiness OomKillDisable PidsLimit Ulimits
+CpuCount CpuPercent IOMaximumIOps IOMaximumBandwidth MaskedPaths ReadonlyPaths
+"""
+"""Docker 28's keys, of a container of `docker run`."""
+
+
+def test_the_host_config_is_dockers() -> None:
+    shown = inspect(container(), AROUND, V150)["HostConfig"]
+    assert sorted(shown) == sorted(HOST_CONFIG.split())
+    expected: dict[str, Any] = {
+        "ShmSize": 67108864,
+        "IpcMode": "private",
+        "UsernsMode": "",
+        "PidMode": "",
+        "Runtime": "runc",
+        "CgroupnsMode": "private",
+        "ConsoleSize": [0, 0],
+        "Dns": [],
+        "Devices": [],
+        "Ulimits": [],
+        "Binds": None,
+        "CapAdd": None,
+        "ExtraHosts": None,
+        "GroupAdd": None,
+        "Links": None,
+        "SecurityOpt": None,
+        "VolumesFrom": None,
+        "PidsLimit": None,
+        "OomKillDisable": None,
+        "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]},
+    }
+    assert {key: shown[key] for key in expected} == expected
+    limited = HostConfig(memory=100, sysctls={"net.x": "1"}, init=True, shm_size=5)
+    around = Surroundings([], [], "", "/dir", hidden=(["/m"], ["/r"]), version_2=False, lower="/lower")
+    given = inspect(container(host_config=limited), around, V150)
+    more = given["HostConfig"]
+    assert (more["MemorySwap"], more["Sysctls"], more["Init"], more["ShmSize"]) == (200, {"net.x": "1"}, True, 5)
+    assert (more["CgroupnsMode"], more["OomKillDisable"]) == ("host", False)
+    assert (more["MaskedPaths"], more["ReadonlyPaths"]) == (["/m"], ["/r"])
+    assert given["GraphDriver"]["Data"]["LowerDir"] == "/lower"
+
+
 def test_a_container_that_does_not_run_shows_its_wishes_only() -> None:
     wish = Endpoint(
         ipam_config=EndpointAddresses(ipv4_address="10.9.0.9"), aliases=["a"], network_id="n1", ip_address="10.9.0.9"

@@ -274,6 +274,11 @@ def _seconds(call: Any) -> float:
             {"mounts": [Mount("bind", "/no/such/source", "/b")]},
             'invalid mount config for type "bind": bind source path does not exist: /no/such/source',
         ),
+        ({}, {"ipc_mode": "host"}, "--ipc host: this engine has no such function"),
+        ({}, {"pid_mode": "container:x"}, "--pid container:x: this engine has no such function"),
+        ({}, {"cgroupns_mode": "host"}, "--cgroupns host: this engine has no such function"),
+        ({}, {"runtime": "runsc"}, "--runtime runsc: this engine has no such function"),
+        ({}, {"volumes_from": ["a", "b"]}, "--volumes-from a,b: this engine has no such function"),
     ],
 )
 def test_check_names_what_is_wrong(config: dict[str, Any], wanted: dict[str, Any], words: str) -> None:

@@ -8,7 +8,7 @@ from netd.failure import Failure
 from netd.runtime.bundle import rootfs
 from netd.runtime.bundle.checking import check
 from netd.runtime.bundle.points import points, wire
-from netd.runtime.bundle.spec import process_spec, spec
+from netd.runtime.bundle.spec import hidden_paths, process_spec, spec
 from netd.runtime.bundle.volumes import ensure_sources, remove_volume, source_of
 from netd.runtime.images.model import Image
 from netd.runtime.model import Container
@@ -16,6 +16,7 @@ from netd.runtime.places import RuntimePlaces
 
 __all__ = [
     "check",
+    "hidden_paths",
     "mount_points",
     "mount_rootfs",
     "process_spec",

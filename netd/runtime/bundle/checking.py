@@ -38,6 +38,7 @@ def check(config: ContainerConfig, host_config: HostConfig, image: Image, host: 
     if host_config.uts_mode not in ("", "host"):
         raise InvalidParameter(f"invalid UTS mode: {host_config.uts_mode}")
     _check_cgroup_parent(host_config.cgroup_parent)
+    _check_absent(host_config, host)
     for point in points(_NO_ID, config, host_config):
         if point.kind == BIND and not point.make_source and not os.path.lexists(point.source):
             raise InvalidParameter(
@@ -49,6 +50,20 @@ def check(config: ContainerConfig, host_config: HostConfig, image: Image, host: 
     if options.labels and options.labels != ("disable",):
         warnings.append("--security-opt label: SELinux labels are not set by this engine")
     return warnings + _platform_warning(image)
+
+
+def _check_absent(wanted: HostConfig, host: Host) -> None:
+    """What docker has and we do not is refused, where it would make a difference."""
+    for flag, asked, ours in (
+        ("--ipc", wanted.ipc_mode, ("", "private", "shareable")),
+        ("--pid", wanted.pid_mode, ("",)),
+        ("--userns", wanted.userns_mode, ("", "host")),
+        ("--cgroupns", wanted.cgroupns_mode, ("", "private" if host.cgroup_version == 2 else "host")),
+        ("--runtime", wanted.runtime, ("", "runc")),
+        ("--volumes-from", ",".join(wanted.volumes_from or ()), ("",)),
+    ):
+        if asked not in ours:
+            raise InvalidParameter(f"{flag} {asked}: this engine has no such function")
 
 
 def _check_process(config: ContainerConfig) -> None:

@@ -20,7 +20,7 @@ from netd.runtime.bundle.security import DEFAULT_PROFILE, Security, security
 from netd.runtime.bundle.users import User, find_user
 from netd.runtime.bundle.volumes import source_of
 from netd.runtime.images.model import Image
-from netd.runtime.model import Container, ExecOptions
+from netd.runtime.model import Container, ExecOptions, HostConfig
 from netd.runtime.places import RuntimePlaces
 from netd.sandbox.opened import Opened
 from netd.sandbox.sysctls import dotted
@@ -172,13 +172,18 @@ def _namespaces(container: Container, opened: Opened, host: Host) -> list[dict[s
     return [*found, {"type": "network", "path": opened.netns}] if opened.netns else found
 
 
-def _hidden(container: Container, host: Host) -> dict[str, list[str]]:
-    wanted = container.host_config
+def hidden_paths(wanted: HostConfig, host: Host | None = None) -> tuple[list[str] | None, list[str] | None]:
+    """Paths that are masked, and those that are read-only; None with --privileged."""
     if wanted.privileged:
-        return {}
+        return None, None
+    host = host or this_host()
     masked = list(_MASKED) + list(host.thermal) if wanted.masked_paths is None else wanted.masked_paths
-    read_only = list(_READ_ONLY) if wanted.readonly_paths is None else wanted.readonly_paths
-    return {"maskedPaths": masked, "readonlyPaths": read_only}
+    return masked, list(_READ_ONLY) if wanted.readonly_paths is None else wanted.readonly_paths
+
+
+def _hidden(container: Container, host: Host) -> dict[str, list[str]]:
+    masked, read_only = hidden_paths(container.host_config, host)
+    return {} if masked is None or read_only is None else {"maskedPaths": masked, "readonlyPaths": read_only}
 
 
 def _sysctls(container: Container) -> dict[str, str]:
