@@ -32,6 +32,8 @@ _RTA_OIF = 4
 _RTA_CACHEINFO = 12
 _RTA_TABLE = 15
 _TABLE_IN_HEADER = 255
+_ONLINK = 0x4
+"""RTNH_F_ONLINK."""
 
 
 class Copy(Record):
@@ -61,8 +63,8 @@ def copies(namespace: NamespaceApi, device: int, table: int = TABLE_MAIN) -> lis
 
 
 def put(copy: Copy, table: int) -> Message:
-    """The route is in this table, in the place of another one for the same packets.  Its flags, such as that its link
-    is down, are not taken along: the kernel takes none of them."""
+    """The route is in this table, in the place of another one for the same packets.  Of its flags only the one that
+    its gateway need not be looked for is taken along; others, such as that its link is down, the kernel refuses."""
     return _routes.RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _body(copy, table)
 
 
@@ -81,9 +83,9 @@ def remove(namespace: NamespaceApi, copy: Copy, table: int) -> None:
 
 
 def _body(copy: Copy, table: int) -> bytes:
-    family, length, source_length, tos, _, protocol, scope, kind, _ = _RTMSG.unpack_from(copy.payload)
+    family, length, source_length, tos, _, protocol, scope, kind, flags = _RTMSG.unpack_from(copy.payload)
     number = table if table <= _TABLE_IN_HEADER else 0
-    body: bytes = _RTMSG.pack(family, length, source_length, tos, number, protocol, scope, kind, 0)
+    body: bytes = _RTMSG.pack(family, length, source_length, tos, number, protocol, scope, kind, flags & _ONLINK)
     for key, value in attribute_list(copy.payload, _RTMSG.size):
         if key not in (_RTA_TABLE, _RTA_CACHEINFO):
             body += attribute(key, value)
