@@ -17,37 +17,48 @@ _WRITTEN = 5.0
 """Seconds after which nobody is still about to write a file that he made: it takes some millionths of one."""
 
 
+ABSENT, ANOTHER, PRESENT, UNSURE = "absent", "another", "present", "unsure"
+
+
 def is_gone(entry: CacheEntry) -> bool:
-    """Nothing of it can be in use: its namespace does not exist, or what is at that path by now is another one.
+    """Nothing of it can be in use.  False when unsure."""
+    return fate(entry) in (ABSENT, ANOTHER)
+
+
+def fate(entry: CacheEntry) -> str:
+    """What became of the attachment's namespace: it does not exist, what is at that path is another one, or the
+    attachment is in it.
 
     Paths come again after a reboot: `/proc/PID/ns/net` (nerdctl's) with the pid, `/run/netns/NAME` with a script that
     makes it at boot.  It is another one when no device in it has the name or the hardware address of the attachment's;
-    the host's own always is.  False when unsure."""
+    the host's own always is."""
     path = entry.attachment.netns
     if not path:
-        return False
+        return UNSURE
     try:
         found = os.stat(path)
         host = os.stat(THREAD_NETNS)
     except FileNotFoundError:
-        return True
+        return ABSENT
     except OSError:
-        return False
+        return UNSURE
     if (found.st_dev, found.st_ino) == (host.st_dev, host.st_ino):
-        return True
-    return not _holds(path, entry)
+        return ANOTHER
+    return _in(path, entry)
 
 
-def _holds(path: str, entry: CacheEntry) -> bool:
+def _in(path: str, entry: CacheEntry) -> str:
     try:
         inside = [each for each in parse_result(entry.result).interfaces if each.sandbox]
         with Namespace.open(path) as namespace:
             links = namespace.links()
     except (CniError, OSError):
-        return True
+        return UNSURE
+    if not inside:
+        return UNSURE
     names = {each.name for each in inside}
     macs = {each.mac.lower() for each in inside if each.mac}
-    return not inside or any(link.name in names or link.mac.hex(":") in macs for link in links)
+    return PRESENT if any(link.name in names or link.mac.hex(":") in macs for link in links) else ANOTHER
 
 
 def remove_empty_results(cache_dir: str) -> None:
