@@ -40,6 +40,9 @@ VERSION = 1
 RESOLVER = "127.0.0.11"
 """Where containers ask, as docker's do."""
 
+RESOLVER6 = "::1"
+"""Where their questions to servers with IPv6 addresses go: IPv6 has no other loopback address."""
+
 PORT = 61053
 """Where the name server listens inside, at RESOLVER, unless something else does: outside Linux's range for outgoing
 connections, so that no container's own sockets take it while the name server is started anew."""
@@ -58,7 +61,7 @@ class Attachment(Record):
     """One interface of one container, as others find it.
 
     `sandbox` and `netns` say which namespace and where (a path, "" when it has no resolver of ours), `port` the one
-    its resolver listens on there, at RESOLVER.  `names` are in the order of contract docker 2.2, `domain` is another
+    its resolver listens on there, at RESOLVER, with `ipv6` at RESOLVER6 too.  `names` are in the order of contract docker 2.2, `domain` is another
     suffix they go under besides the network's name.  `gateways` are the network's addresses of the host;  `external`
     when the network leads outside, `priority` its rank among the container's networks.  `links` are (alias, name)
     pairs only this container sees; `servers` replace the host's and are asked from inside; `ndots` when the container's
@@ -77,6 +80,7 @@ class Attachment(Record):
     links: tuple[tuple[str, str], ...] = ()
     servers: tuple[str, ...] = ()
     ndots: bool = False
+    ipv6: bool = False
 
 
 def is_domain_name(text: str) -> bool:
@@ -107,6 +111,7 @@ def encode(attachment: Attachment) -> str:
             "links": [list(link) for link in attachment.links],
             "servers": list(attachment.servers),
             "ndots": attachment.ndots,
+            "ipv6": attachment.ipv6,
         }
     )
 
@@ -131,6 +136,7 @@ def decode(text: bytes | str) -> Attachment:
         tuple((str(alias), str(name)) for alias, name in data["links"]),
         tuple(section.strings("servers")),
         section.boolean("ndots"),
+        section.boolean("ipv6"),
     )
     bad = [name for name in found.names if not is_domain_name(name)]
     if bad:

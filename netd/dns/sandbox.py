@@ -6,6 +6,7 @@ import os
 import time
 from _socket import (
     AF_INET,
+    AF_INET6,
     IPPROTO_IP,
     SO_REUSEADDR,
     SOCK_CLOEXEC,
@@ -16,6 +17,7 @@ from _socket import (
     socket,
 )
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from netd.dns import wire
@@ -25,7 +27,7 @@ from netd.dns.loop import Loop
 from netd.dns.streams import Stream
 from netd.dns.upstream import Health, Server
 from pycni.kernel.netns import Inside, identity, open_netns
-from pycni.names import RESOLVER, sandbox_of
+from pycni.names import RESOLVER, RESOLVER6, sandbox_of
 from pycni.spec.errors import CniError
 
 BURST = 64
@@ -113,11 +115,15 @@ def _process_of(path: str) -> int:
 
 
 class Sandbox:
-    """Serves one container until `close`; OSError when its sockets cannot be opened, Gone when it has ended."""
+    """Serves one container until `close`; OSError when its sockets cannot be opened, Gone when it has ended.  With
+    `ipv6` also those of its questions that were meant for servers with IPv6 addresses."""
 
-    def __init__(self, loop: Loop, decider: Decider, health: Health, name: str, path: str, port: int) -> None:
+    def __init__(
+        self, loop: Loop, decider: Decider, health: Health, name: str, path: str, port: int, ipv6: bool = False
+    ) -> None:
         self.name = name
         self.port = port
+        self.ipv6 = ipv6
         self._loop = loop
         self._decider = decider
         self._health = health
@@ -127,33 +133,35 @@ class Sandbox:
         self._generation = -1
         self._streams: set[Stream] = set()
         self.place = Place(name, path)
+        self._sockets: list[socket] = []
         try:
-            with self.place.entered():
-                self._udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
-                self._tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
-        except BaseException:
-            self.place.close()
-            raise
-        self._asker = Asker(loop, health, self.place.fd)
-        try:
-            self._bind()
+            self._open(AF_INET, RESOLVER)
+            if ipv6:
+                self._open(AF_INET6, RESOLVER6)
         except BaseException:
             self._close_sockets()
             raise
-        loop.add(self._udp.fileno(), self._datagrams)
-        loop.add(self._tcp.fileno(), self._connection)
+        self._asker = Asker(loop, health, self.place.fd)
+        for udp, tcp in zip(self._sockets[::2], self._sockets[1::2], strict=True):
+            loop.add(udp.fileno(), partial(self._datagrams, udp))
+            loop.add(tcp.fileno(), partial(self._connection, tcp))
 
-    def _bind(self) -> None:
-        self._tcp.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-        for each in (self._udp, self._tcp):
+    def _open(self, family: int, address: str) -> None:
+        with self.place.entered():
+            udp = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+            self._sockets.append(udp)
+            tcp = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
+            self._sockets.append(tcp)
+        tcp.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        for each in (udp, tcp):
             # the loopback device may still be down
             each.setsockopt(IPPROTO_IP, _IP_FREEBIND, 1)
-            each.bind((RESOLVER, self.port))
-        self._tcp.listen(_BACKLOG)
+            each.bind((address, self.port))
+        tcp.listen(_BACKLOG)
 
-    def _datagrams(self) -> None:
+    def _datagrams(self, udp: socket) -> None:
         """The path of nearly every query; kept flat for speed."""
-        receive, send, turn = self._udp.recvfrom, self._udp.sendto, self._turn
+        receive, send, turn = udp.recvfrom, udp.sendto, self._turn
         if self._generation != self._decider.generation:
             self._forget()
             self._generation = self._decider.generation
@@ -164,7 +172,7 @@ class Sandbox:
                 message, peer = receive(_MAX_QUERY)
                 replies = cached(message[2:])
                 if replies is None:
-                    self._answer(message, True, lambda reply, peer=peer: self._send(reply, peer))  # type: ignore[misc]
+                    self._answer(message, True, lambda reply, peer=peer: self._send(udp, reply, peer))  # type: ignore[misc]
                     continue
                 turn += 1
                 hits += 1
@@ -177,9 +185,9 @@ class Sandbox:
         if hits:
             self._decider.note(self.name, None, "cached", hits)
 
-    def _send(self, reply: bytes, peer: tuple[str, int]) -> None:
+    def _send(self, udp: socket, reply: bytes, peer: tuple[object, ...]) -> None:
         try:
-            self._udp.sendto(reply, peer)
+            udp.sendto(reply, peer)
         except OSError as error:
             self._decider.note(self.name, None, f"socket: {error.strerror}")
 
@@ -217,10 +225,10 @@ class Sandbox:
         self._cache.clear()
         self._cached = 0
 
-    def _connection(self) -> None:
+    def _connection(self, tcp: socket) -> None:
         try:
             # the part of accept(2) that the socket module wraps; importing that costs a megabyte
-            fd, _ = self._tcp._accept()  # type: ignore[attr-defined]
+            fd, _ = tcp._accept()  # type: ignore[attr-defined]
         except OSError:
             return  # the client has gone again
         sock = socket(fileno=fd)
@@ -254,12 +262,12 @@ class Sandbox:
         self._asker.close()
         for stream in list(self._streams):
             stream.close()
-        for each in (self._udp, self._tcp):
+        for each in self._sockets:
             self._loop.remove(each.fileno())
         self._health.forget_sandbox(self.name)
         self._close_sockets()
 
     def _close_sockets(self) -> None:
-        self._udp.close()
-        self._tcp.close()
+        for each in self._sockets:
+            each.close()
         self.place.close()

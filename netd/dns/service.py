@@ -96,8 +96,10 @@ class Service:
         mine = {key: each for key, each in self._known.items() if each.sandbox == sandbox}
         self._gone.pop(sandbox, None)
         wanted = next((each for each in mine.values() if each.netns), None)
+        if wanted is not None:
+            wanted = wanted.replace(ipv6=any(each.ipv6 for each in mine.values()))
         open_one = self._sandboxes.get(sandbox)
-        if open_one is not None and (wanted is None or open_one.port != wanted.port):
+        if open_one is not None and (wanted is None or (open_one.port, open_one.ipv6) != (wanted.port, wanted.ipv6)):
             self._close(sandbox)
         if wanted is not None and sandbox not in self._sandboxes and not self._open(sandbox, wanted):
             for key in mine:
@@ -111,7 +113,7 @@ class Service:
     def _open(self, sandbox: str, wanted: Attachment) -> bool:
         """Whether its names count: not when the container has ended."""
         try:
-            made = Sandbox(self._loop, self, self._health, sandbox, wanted.netns, wanted.port)
+            made = Sandbox(self._loop, self, self._health, sandbox, wanted.netns, wanted.port, wanted.ipv6)
         except Gone as gone:
             self._gone[sandbox] = str(gone)
             return False

@@ -42,6 +42,7 @@ def add(context: Context) -> Result:
     container, store = context.container(), _store(context)
     wanted = wanted.replace(sandbox=sandbox_of(container))
     kind = config.redirection(keys, known)
+    wanted = wanted.replace(ipv6=redirect.concerns_ipv6(container, kind, known.resolv_conf or ()))
     context.transaction.apply([ops.SetLink(ops.CONTAINER, "lo", up=True)])
     context.transaction.on_undo("names", lambda: _withdraw(context))
     lock = store.lock()
@@ -49,7 +50,7 @@ def add(context: Context) -> Result:
         # all of a container's networks share its resolver
         others = [store.read(key) for key in store.of_sandbox(wanted.sandbox)]
         port = next((other.port for other in others if other is not None and other.port), 0)
-        wanted = wanted.replace(port=port or server.choose_port(container))
+        wanted = wanted.replace(port=port or server.choose_port(container, wanted.ipv6))
         key = store.put(wanted)
     finally:
         os.close(lock)
@@ -65,7 +66,7 @@ def add(context: Context) -> Result:
             os.close(lock)
         context.warn(f"dnsname: {problem}; names will not resolve in this container")
         return previous
-    redirect.install(container, wanted.port, kind, known.resolv_conf or ())
+    redirect.install(container, wanted.port, kind, known.resolv_conf or (), wanted.ipv6)
     return config.result(keys, previous) if kind == config.NONE else previous
 
 
@@ -115,7 +116,7 @@ def check(context: Context) -> None:
         problem = server.ask(context.host.settings.run_dir, f"sync {key}")
         if problem:
             raise CniError(f"the name server does not serve {context.request.netns}: {problem}")
-        if not redirect.is_installed(container, found.port):
+        if not redirect.is_installed(container, found.port, found.ipv6):
             raise CniError(f"port 53 is not redirected to port {found.port} in {context.request.netns}")
         return
     raise CniError(f"no names are noted for {context.request.ifname}")

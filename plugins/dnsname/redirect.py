@@ -9,7 +9,7 @@ from __future__ import annotations
 from pycni.firewall import nft_expressions as nft
 from pycni.firewall import nft_messages as messages
 from pycni.firewall.generation import FAMILY, NfTables
-from pycni.names import MARK, RESOLVER
+from pycni.names import MARK, RESOLVER, RESOLVER6
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import FirewallError, KernelError
 from pycni_plugins.dnsname.config import ALL, LISTED
@@ -22,50 +22,66 @@ if TYPE_CHECKING:
     from pycni.kernel.netlink import Message
 
 TABLE = "pynet_dns"
+"""One of family ip, and where servers with IPv6 addresses are asked, one of family ip6."""
+
 _CHAIN = "output"
-_IP = FAMILY[4]
 _DESTINATION_NAT = -100
-_LOOPBACK = Prefix(Address(b"\x7f\0\0\0"), 8)
+_LOOPBACK = {4: Prefix(Address(b"\x7f\0\0\0"), 8), 6: Prefix(Address.parse(RESOLVER6), 128)}
+_RESOLVER = {4: Address.parse(RESOLVER), 6: Address.parse(RESOLVER6)}
 _UDP, _TCP = 17, 6
 _DOMAIN = 53
 
 
-def matches(kind: str, servers: Sequence[str]) -> list[tuple[Prefix, bool]]:
-    """Where questions go that are ours to answer: to the prefix, or anywhere but there.
+def matches(kind: str, servers: Sequence[str], family: int = 4) -> list[tuple[Prefix, bool]]:
+    """Where questions of one family go that are ours to answer: to the prefix, or anywhere but there.
 
     `servers` are those the container's resolv.conf names."""
-    found = [(Prefix(Address.parse(RESOLVER), 32), True)]
+    found = [(Prefix.host(_RESOLVER[4]), True)] if family == 4 else []
     if kind == ALL:
-        found.append((_LOOPBACK, False))
+        found.append((_LOOPBACK[family], False))
     if kind == LISTED:
-        listed = [server for server in servers if ":" not in server and server != RESOLVER]
-        found += [(Prefix(Address.parse(server), 32), True) for server in listed]
+        addresses = [Address.parse(server) for server in servers if server != RESOLVER]
+        found += [(Prefix.host(each), True) for each in addresses if each.family == family]
     return found
 
 
-def _table(port: int, kind: str, servers: Sequence[str]) -> Iterator[Message]:
+def concerns_ipv6(container: NamespaceApi, kind: str, servers: Sequence[str]) -> bool:
+    """Whether questions to IPv6 addresses are ours to answer, and the container can ask any."""
+    if not matches(kind, servers, 6):
+        return False
+    try:
+        return container.read_sysctl("net/ipv6/conf/lo/disable_ipv6").strip() == "0"
+    except OSError:
+        return False
+
+
+def _table(family: int, port: int, kind: str, servers: Sequence[str]) -> Iterator[Message]:
     """The table as it is to be, where there is none."""
-    yield nft.new_table(_IP, TABLE)
-    yield nft.new_base_chain(_IP, TABLE, _CHAIN, "nat", nft.OUTPUT, _DESTINATION_NAT)
+    proto = FAMILY[family]
+    yield nft.new_table(proto, TABLE)
+    yield nft.new_base_chain(proto, TABLE, _CHAIN, "nat", nft.OUTPUT, _DESTINATION_NAT)
     # the name server's own questions are let past
-    yield nft.new_rule(_IP, TABLE, _CHAIN, nft.has_mark(MARK) + nft.returns())
-    target = nft.redirects(4, Address.parse(RESOLVER).packed, port)
-    for prefix, equal in matches(kind, servers):
+    yield nft.new_rule(proto, TABLE, _CHAIN, nft.has_mark(MARK) + nft.returns())
+    target = nft.redirects(family, _RESOLVER[family].packed, port)
+    for prefix, equal in matches(kind, servers, family):
+        where = nft.in_prefix(nft.DESTINATION[family], prefix, equal)
         for protocol in (_UDP, _TCP):
-            match = nft.in_prefix(nft.DESTINATION[4], prefix, equal) + nft.is_protocol(protocol) + nft.to_port(_DOMAIN)
-            yield nft.new_rule(_IP, TABLE, _CHAIN, match + target, _note(port))
+            match = where + nft.is_protocol(protocol) + nft.to_port(_DOMAIN)
+            yield nft.new_rule(proto, TABLE, _CHAIN, match + target, _note(port))
 
 
 def _note(port: int) -> str:
     return f"{RESOLVER}:{port}"
 
 
-def install(container: NamespaceApi, port: int, kind: str, servers: Sequence[str]) -> None:
+def install(container: NamespaceApi, port: int, kind: str, servers: Sequence[str], ipv6: bool = False) -> None:
     """FirewallError."""
     nftables = NfTables(container)
     try:
-        before = [nft.delete_table(_IP, TABLE)] if nftables.table_exists(_IP, TABLE) else []
-        nftables.commit(messages.batch([*before, *_table(port, kind, servers)]))
+        tables = _present(nftables)
+        for family in (4, 6) if ipv6 else (4,):
+            tables += _table(family, port, kind, servers)
+        nftables.commit(messages.batch(tables))
     except (KernelError, OSError) as error:
         raise FirewallError(f"redirecting port 53 to port {port} in the container: {error}") from None
     finally:
@@ -76,23 +92,33 @@ def remove(container: NamespaceApi) -> None:
     """The table is absent; FirewallError."""
     nftables = NfTables(container)
     try:
-        if nftables.table_exists(_IP, TABLE):
-            nftables.commit(messages.batch([nft.delete_table(_IP, TABLE)]))
+        tables = _present(nftables)
+        if tables:
+            nftables.commit(messages.batch(tables))
     except (KernelError, OSError) as error:
         raise FirewallError(f"removing the redirection of port 53: {error}") from None
     finally:
         nftables.close()
 
 
-def is_installed(container: NamespaceApi, port: int) -> bool:
+def _present(nftables: NfTables) -> list[Message]:
+    """What deletes the tables that are there."""
+    return [nft.delete_table(proto, TABLE) for proto in FAMILY.values() if nftables.table_exists(proto, TABLE)]
+
+
+def is_installed(container: NamespaceApi, port: int, ipv6: bool = False) -> bool:
     """Whether rules lead to the port."""
     nftables = NfTables(container)
     try:
-        if nftables.chain(_IP, TABLE, _CHAIN) is None:
-            return False
-        found = messages.rules(nftables.dump(messages.dump_rules(_IP, TABLE, _CHAIN)))
-        return any(comment == _note(port) for _, comment in found)
+        return all(_leads(nftables, FAMILY[family], port) for family in ((4, 6) if ipv6 else (4,)))
     except (KernelError, OSError):
         return False
     finally:
         nftables.close()
+
+
+def _leads(nftables: NfTables, proto: int, port: int) -> bool:
+    if nftables.chain(proto, TABLE, _CHAIN) is None:
+        return False
+    found = messages.rules(nftables.dump(messages.dump_rules(proto, TABLE, _CHAIN)))
+    return any(comment == _note(port) for _, comment in found)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from _socket import AF_INET as _INET
+from _socket import AF_INET6 as _INET6
 from _socket import AF_UNIX, SO_RCVTIMEO, SO_REUSEADDR, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, socket
 from errno import ECONNREFUSED
 from struct import Struct
 
-from pycni.names import PORT, RESOLVER
+from pycni.names import PORT, RESOLVER, RESOLVER6
 from pycni.spec import jsontext
 from pycni.spec.errors import CniError, StoreError
 
@@ -64,27 +65,32 @@ def _read_line(sock: socket) -> bytes:
     return received
 
 
-def choose_port(container: Enterable) -> int:
-    """A port free for UDP and TCP at RESOLVER inside: PORT as a rule; StoreError when there is none."""
+def choose_port(container: Enterable, ipv6: bool = False) -> int:
+    """A port free for UDP and TCP at RESOLVER inside, and at RESOLVER6: PORT as a rule; StoreError when there is none."""
+    places = [(_INET, RESOLVER), (_INET6, RESOLVER6)] if ipv6 else [(_INET, RESOLVER)]
     last = OSError(0, "no port")
     for wanted in (PORT, 0, 0, 0, 0):
         try:
-            return _try_port(container, wanted)
+            return _try_port(container, wanted, places)
         except OSError as error:
             last = error
     raise StoreError("choosing a port for the name server", "in the container", last)
 
 
-def _try_port(container: Enterable, wanted: int) -> int:
-    with container.entered():
-        udp = socket(_INET, SOCK_DGRAM | SOCK_CLOEXEC)
-        tcp = socket(_INET, SOCK_STREAM | SOCK_CLOEXEC)
+def _try_port(container: Enterable, wanted: int, places: list[tuple[int, str]]) -> int:
+    probes = []
     try:
-        tcp.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-        udp.bind((RESOLVER, wanted))
-        port: int = udp.getsockname()[1]
-        tcp.bind((RESOLVER, port))
-        return port
+        for family, address in places:
+            with container.entered():
+                udp = socket(family, SOCK_DGRAM | SOCK_CLOEXEC)
+                probes.append(udp)
+                tcp = socket(family, SOCK_STREAM | SOCK_CLOEXEC)
+                probes.append(tcp)
+            tcp.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            for each in (udp, tcp):
+                each.bind((address, wanted))
+                wanted = each.getsockname()[1]
+        return wanted
     finally:
-        udp.close()
-        tcp.close()
+        for each in probes:
+            each.close()

@@ -97,10 +97,10 @@ class Asking:
 
     space: Any
 
-    def socket(self, kind: int) -> socket.socket:
-        """An IPv4 socket inside."""
+    def socket(self, kind: int, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+        """A socket inside."""
         with self.space.inside():
-            return socket.socket(socket.AF_INET, kind)
+            return socket.socket(family, kind)
 
     def query(
         self, name: str, kind: str = "A", tcp: bool = False, server: str = RESOLVER, port: int = PORT, **options: Any
@@ -108,7 +108,8 @@ class Asking:
         """The answer to one query, after at most SECONDS or `seconds`."""
         seconds = options.pop("seconds", SECONDS)
         message = dns.message.make_query(name, kind, **options)
-        with self.socket(socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as sock:
+        family = socket.AF_INET6 if ":" in server else socket.AF_INET
+        with self.socket(socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM, family) as sock:
             sock.settimeout(seconds)
             sock.connect((server, port))
             raw = message.to_wire()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from dns_city import Asking, City
 
 from pycni.firewall.firewall import Firewall
 from pycni.kernel.namespace import Namespace
+from pycni.names import PORT
 from pycni.settings import Settings
 from pycni.skeleton import Answer, Host, serve
 from pycni_plugins import load
@@ -154,6 +156,60 @@ def test_nerdctls_containers_are_found_with_their_resolv_conf_untouched(town: To
     # and what is asked of others is not ours
     assert web.ask("client", server="192.0.2.3") == ["198.51.100.3"]
     assert other.asked == [("client", "10.1.0.2", "udp")]
+
+
+def with_ipv6(member: Member, last: int) -> Member:
+    """The container, with an IPv6 address and a way out."""
+    member.space.run(["ip", "addr", "add", f"fd01::{last}/64", "dev", "eth0", "nodad"])
+    member.space.run(["ip", "route", "add", "default", "via", "fd01::1"])
+    return member
+
+
+def test_questions_to_ipv6_servers_are_answered(town: Town) -> None:
+    """resolv.conf, untouched, names a server with an IPv6 address (contract docker 2.1 for others' engines)."""
+    town.city.host.run(["ip", "addr", "add", "fd01::1/64", "dev", "br0", "nodad"])
+    web = with_ipv6(Member(town, town.nerdctl("web", "nameserver 2001:db8::53\n"), 2), 2)
+    client = with_ipv6(Member(town, town.nerdctl("client", "nameserver 192.0.2.3\nnameserver 2001:db8::53\n"), 3), 3)
+    other = with_ipv6(Member(town, "other", 4), 4)
+    for each in (web, client, other):
+        each.add()
+        assert each.call("CHECK").status == 0
+    for asker in (web, client, other):
+        for tcp in (False, True):
+            assert asker.ask("web", server="2001:db8::53", tcp=tcp) == ["10.1.0.2"]
+    assert client.ask("client", server="192.0.2.3") == ["10.1.0.3"]
+    # of others every question but to loopback, of these what their resolv.conf names
+    assert other.ask("web", server="2001:db8::54") == ["10.1.0.2"]
+    assert "2001:db8::54" not in client.rules()
+    town.city.process.kill()
+    town.city.process = town.city.start()
+    assert web.ask("client", server="2001:db8::53") == ["10.1.0.3"]
+    client.space.run(["nft", "delete", "table", "ip6", "pynet_dns"])
+    assert "port 53 is not redirected" in client.error("CHECK")
+    for each in (web, client, other):
+        assert each.call("DEL").status == 0
+        assert "pynet_dns" not in each.rules()
+
+
+def test_without_ipv6_nothing_of_it_is_made(town: Town) -> None:
+    web = Member(town, town.nerdctl("web", "nameserver 2001:db8::53\nnameserver 192.0.2.3\n"), 2)
+    web.space.run(["sh", "-ec", "for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $f; done"])
+    web.add()
+    assert "table ip6" not in web.rules()
+    assert web.ask("web", server="192.0.2.3") == ["10.1.0.2"]
+    assert web.call("CHECK").status == 0
+
+
+def test_a_port_taken_in_one_family_only_is_passed_over(town: Town) -> None:
+    web = with_ipv6(Member(town, town.nerdctl("web", "nameserver 2001:db8::53\n"), 2), 2)
+    web.space.run(["ip", "link", "set", "lo", "up"])
+    with web.space.inside():
+        taken = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    with taken:
+        taken.bind(("::1", PORT))
+        web.add()
+        assert str(PORT) not in web.rules()
+        assert web.ask("web", server="2001:db8::53") == ["10.1.0.2"]
 
 
 def test_of_others_every_question_but_to_loopback_is_redirected(town: Town) -> None:

@@ -144,12 +144,14 @@ def test_the_result_names_our_resolver_and_keeps_the_rest() -> None:
 
 def test_which_questions_are_redirected() -> None:
     def found(kind: str, *servers: str) -> list[str]:
-        return [("" if equal else "not ") + str(prefix) for prefix, equal in matches(kind, servers)]
+        found = matches(kind, servers) + matches(kind, servers, 6)
+        return [("" if equal else "not ") + str(prefix) for prefix, equal in found]
 
     ours = "127.0.0.11/32"
     assert found(NONE, "192.0.2.1") == [ours]
-    assert found(ALL, "192.0.2.1") == [ours, "not 127.0.0.0/8"]
-    assert found(LISTED, "192.0.2.1", "fd00::1", "127.0.0.11", "192.0.2.2") == [ours, "192.0.2.1/32", "192.0.2.2/32"]
+    assert found(ALL, "192.0.2.1") == [ours, "not 127.0.0.0/8", "not ::1/128"]
+    listed = ("192.0.2.1", "fd00::1", "127.0.0.11", "192.0.2.2")
+    assert found(LISTED, *listed) == [ours, "192.0.2.1/32", "192.0.2.2/32", "fd00::1/128"]
     assert found(LISTED) == [ours]
 
 
