@@ -61,7 +61,11 @@ def _without_bridge(
 ) -> dict[str, Any]:
     parent = underlay.parent_of(request, host)
     taken = {other.bridge for other in networks} | {other.host_access for other in networks} | set(dict(host.links))
-    subnets = _subnets(request, _occupied(networks, host, parent), host.seed)
+    occupied = _occupied(networks, host, parent)
+    if parent:  # on their own wire, name servers are neighbours
+        elsewhere = tuple(item for item in occupied if item.device or not underlay.is_beside(item, parent, host))
+        occupied = elsewhere if request.subnets else occupied
+    subnets = _subnets(request, occupied, host.seed)
     subnets = [underlay.on_wire(subnet, parent, host) for subnet in subnets]
     shim = underlay.access(request, subnets, parent, host, taken)
     return underlay.build(request, subnets, parent, shim, host, created=created, data_dir=data_dir)

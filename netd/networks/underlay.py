@@ -11,6 +11,7 @@ from netd.networks.drivers import DHCP, MACVLAN, ON_A_DEVICE, PTP, VLAN
 from netd.networks.errors import InvalidRequest
 from netd.networks.names import bridge_name
 from netd.networks.request import Request, range_ends, usable
+from netd.networks.subnets import Occupied
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
 
@@ -39,6 +40,11 @@ def parent_of(request: Request, host: HostFacts) -> str:
     if parent == "lo":
         raise InvalidRequest("option parent: 'lo': leads nowhere")
     return parent
+
+
+def is_beside(item: Occupied, parent: str, host: HostFacts) -> bool:
+    """Whether it is a machine that the host reaches through the parent without a router."""
+    return any(device == parent and _holds(each.network, item.prefix.address) for device, each in host.addresses)
 
 
 def on_wire(subnet: Subnet, parent: str, host: HostFacts) -> Subnet:
@@ -77,6 +83,7 @@ def build(
     ipam: dict[str, Any] = {"type": request.ipam}
     if request.ipam != DHCP:
         own = [each.address for device, each in host.addresses if device == parent]
+        own += [each.prefix.address for each in host.occupied if not each.device and is_beside(each, parent, host)]
         reserved = [*own, *(each.address for each in (shim.addresses if shim else ()))]
         ipam["ranges"] = [_ranges(subnet, reserved) for subnet in subnets]
         families = sorted({subnet.prefix.family for subnet in subnets})

@@ -143,7 +143,8 @@ class Runtime:
         containers = self("ps", "-aq").split()
         if containers:
             self("container", "rm", "--force", *containers)
-        networks = [each["Name"] for each in json.loads(self("ls", "--json"))]
+        shown = [each["Name"] for each in json.loads(self("ls", "--json"))]
+        networks = [name for name in shown if name not in ("bridge", "host", "none")]
         if networks:
             self("rm", "--force", *networks)
 

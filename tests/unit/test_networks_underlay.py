@@ -109,6 +109,19 @@ def test_ranges_hold_every_free_address_and_no_other(own: int, low: int) -> None
     assert given_out | {base + 254} == (usable - {base + own}) | {base + 254}
 
 
+def test_name_servers_beside_the_host_are_neighbours() -> None:
+    server = Occupied(Prefix.parse("192.168.1.3/32"), "name server 192.168.1.3 in /etc/resolv.conf")
+    host = HOST.replace(occupied=(*HOST.occupied, server))
+    ranges = first("macvlan", host, subnets=["192.168.1.0/28"])["ipam"]["ranges"]
+    assert [(each["rangeStart"], each["rangeEnd"]) for each in ranges[0]] == [
+        ("192.168.1.1", "192.168.1.2"),
+        ("192.168.1.4", "192.168.1.9"),
+        ("192.168.1.11", "192.168.1.14"),
+    ]
+    with pytest.raises(SubnetTaken, match=r"name server 192\.168\.1\.3"):
+        planned("macvlan", host, subnets=["192.168.1.0/28"], options=["parent=eth1"])
+
+
 def test_dhcp_chooses_no_subnet() -> None:
     plugin = first("macvlan", ipam="dhcp")
     assert plugin["ipam"] == {"type": "dhcp"}
