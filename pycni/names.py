@@ -61,11 +61,11 @@ class Attachment(Record):
     """One interface of one container, as others find it.
 
     `sandbox` and `netns` say which namespace and where (a path, "" when it has no resolver of ours), `port` the one
-    its resolver listens on there, at RESOLVER, with `ipv6` at RESOLVER6 too.  `names` are in the order of contract docker 2.2, `domain` is another
-    suffix they go under besides the network's name.  `gateways` are the network's addresses of the host;  `external`
-    when the network leads outside, `priority` its rank among the container's networks.  `links` are (alias, name)
-    pairs only this container sees; `servers` replace the host's and are asked from inside; `ndots` when the container's
-    was set on purpose."""
+    its resolver listens on there, at RESOLVER, with `ipv6` at RESOLVER6 too.  `names` are in the order of contract
+    docker 2.2, `domain` is another suffix they go under besides the network's name.  `gateways` are the network's
+    addresses of the host;  `external` when the network leads outside, `priority` its rank among the container's
+    networks.  `links` are (alias, name) pairs only this container sees; `servers` replace the host's and are asked from
+    inside; `ndots` when the container's was set on purpose."""
 
     owner: Owner
     sandbox: str

@@ -66,7 +66,8 @@ def _read_line(sock: socket) -> bytes:
 
 
 def choose_port(container: Enterable, ipv6: bool = False) -> int:
-    """A port free for UDP and TCP at RESOLVER inside, and at RESOLVER6: PORT as a rule; StoreError when there is none."""
+    """A port free for UDP and TCP at RESOLVER inside, with `ipv6` at RESOLVER6 too: PORT as a rule; StoreError when
+    there is none."""
     places = [(_INET, RESOLVER), (_INET6, RESOLVER6)] if ipv6 else [(_INET, RESOLVER)]
     last = OSError(0, "no port")
     for wanted in (PORT, 0, 0, 0, 0):
