@@ -107,12 +107,15 @@ def allocate_if_configured(context: Context) -> Result | None:
 
 
 def detach(context: Context) -> None:
-    """DEL: the device, and what a killed ADD left of it, then the addresses.  What is gone already is success, and no
+    """DEL: the device, and what a killed ADD left of it, and the addresses.  What is gone already is success, and no
     step keeps the others from being tried."""
     failures = Failures()
+    has_ipam, first = bool(context.config.ipam_type), context.config.frees_addresses_first
+    if has_ipam and first:
+        failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.attempt(lambda: _remove(context, context.request.ifname))
     failures.attempt(lambda: _remove(context, layer.temporary_name(context.owner)))
-    if context.config.ipam_type:
+    if has_ipam and not first:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.raise_first()
 

@@ -70,8 +70,11 @@ def delete(context: Context) -> None:
         failures.attempt(lambda: context.host.firewall.remove(context.owner, MASQUERADE, fallback))
     checks = (SpoofCheck(),) if bridge.spoofcheck else ()
     failures.attempt(lambda: context.host.firewall.remove(context.owner, SPOOFCHECK, checks))
+    first = context.config.frees_addresses_first
+    if bridge.has_ipam and first:
+        failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.attempt(lambda: remove_interface(context, host_end(context.owner), link))
-    if bridge.has_ipam:
+    if bridge.has_ipam and not first:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.raise_first()
 

@@ -17,7 +17,7 @@ MAX_MESSAGE = 1 << 20
 """Bytes of one message; a configuration that fits is longer than anybody's."""
 
 _MAX_DEPTH = 16
-_FIRST_ID = 65
+_FIRST_ID = 64
 _BOOL, _INT, _UINT, _BYTES, _STRING = 1, 2, 3, 5, 6
 _ARRAY, _SLICE, _STRUCT, _MAP = 1, 2, 3, 4
 

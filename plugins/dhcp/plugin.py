@@ -9,20 +9,28 @@ from pycni.spec.result import Result
 from pycni_plugins.dhcp import calls, config, daemon
 from pycni_plugins.dhcp.gob import GobError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def add(context: Context) -> Result:
     path = config.socket_path(context.config)
     answer = daemon.call(path, calls.ALLOCATE, context.request, context.request.stdin)
     context.transaction.on_undo("DHCP lease", lambda: _release(context, path))
-    try:
-        result = calls.from_wire(answer)
-    except GobError as error:
-        raise CniError(f"error calling {calls.ALLOCATE}: {error}") from None
+    result = _result(calls.ALLOCATE, answer)
     # of a configuration that the daemon has accepted
     family = config.section_of(context.config).string("family")
     if family in (config.IPV6, config.DUAL) and not any(each.address.family == 6 for each in result.ips):
         raise CniError(f'the DHCP daemon at {path} knows IPv4 only: "family": "{family}" needs `pynetd dhcp`')
     return result
+
+
+def _result(method: str, answer: dict[str, Any]) -> Result:
+    try:
+        return calls.from_wire(answer)
+    except GobError as error:
+        raise CniError(f"error calling {method}: {error}") from None
 
 
 def _release(context: Context, path: str) -> None:
@@ -37,10 +45,15 @@ def delete(context: Context) -> None:
 def check(context: Context) -> None:
     keys = config.parse(context.config, context.request.arguments)
     try:
-        daemon.call(keys.socket, calls.CHECK, context.request, context.request.stdin)
+        answer = daemon.call(keys.socket, calls.CHECK, context.request, context.request.stdin)
     except daemon.NoSuchMethod:
         # as the reference's plugin does: a lease that is there is kept, else one is acquired
-        daemon.call(keys.socket, calls.ALLOCATE, context.request, context.request.stdin)
+        answer = daemon.call(keys.socket, calls.ALLOCATE, context.request, context.request.stdin)
+    previous = context.config.prev_result()
+    reported = {each.address for each in previous.ips} if previous is not None else set()
+    for each in _result(calls.CHECK, answer).ips:
+        if previous is not None and each.address not in reported:
+            raise CniError(f"{context.request.ifname} has a lease of {each.address} now, which is not in prevResult")
 
 
 def gc(context: Context) -> None:

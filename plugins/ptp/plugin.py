@@ -48,8 +48,11 @@ def delete(context: Context) -> None:
     # whatever ipMasq says now: it may have said otherwise on ADD
     fallback: tuple[Fact, ...] = (Masquerade(addresses),) if addresses and ptp.masquerade else ()
     failures.attempt(lambda: context.host.firewall.remove(context.owner, MASQUERADE, fallback))
+    first = context.config.frees_addresses_first
+    if context.config.ipam_type and first:
+        failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.attempt(lambda: remove_interface(context, host_end(context.owner), link))
-    if context.config.ipam_type:
+    if context.config.ipam_type and not first:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.raise_first()
 

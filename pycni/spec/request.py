@@ -170,6 +170,13 @@ class Config:
     def ipam_type(self) -> str:
         return self.ipam.string("type") if self.ipam is not None else ""
 
+    @property
+    def frees_addresses_first(self) -> bool:
+        """Whether the IPAM plugin's DEL comes before the device is removed, as always in the reference: dhcp gives an
+        address back through the device.  Those who only keep books hear of it after, so that nobody is given an
+        address that is still in use."""
+        return self.ipam_type not in ("host-local", "static")
+
     def dns_override(self) -> Dns | None:
         """The configuration's dns when it says anything, even only an empty list (contract 2.1 step 10)."""
         section = self.section.section("dns")
