@@ -28,12 +28,15 @@ class HostLocal(Record):
     resolv_conf: str
 
 
-def parse(config: Config, cni_args: str) -> HostLocal:
-    """The whole configuration; CniError with the reference's text for what it refuses."""
+def parse(config: Config, cni_args: str, removing: bool = False) -> HostLocal:
+    """The whole configuration; CniError with the reference's text for what it refuses.
+
+    `removing` passes over the routes, in which we refuse more than the reference: what an ADD was refused for must not
+    keep the DEL that follows it from succeeding."""
     # what cannot be decoded is told before what CNI_ARGS says
     configured = (*_addresses(config.args.strings("ips")), *_addresses(config.runtime.strings("ips")))
     ipam = ipam_section(config)
-    routes = tuple(result.parse_route(each) for each in ipam.sections("routes"))
+    routes = () if removing else tuple(result.parse_route(each) for each in ipam.sections("routes"))
     groups = _groups(config, ipam)
     requested = (*_argument_addresses(cni_args), *configured)
     sets = build_range_sets(groups, config.version)
@@ -90,6 +93,8 @@ def _addresses(texts: list[str]) -> tuple[Address, ...]:
 
 def _address(text: str) -> Address:
     """`10.1.2.3` or `10.1.2.3/24`; the prefix length says nothing here."""
+    if not text:
+        raise ConfigError("cannot understand ip: IP <nil> not v4 nor v6")
     try:
         return Prefix.parse(text).address if "/" in text else Address.parse(text)
     except ValueError:

@@ -42,7 +42,7 @@ def add(context: Context) -> Result:
 
 
 def delete(context: Context) -> None:
-    settings = config.parse(context.config, context.request.arguments)
+    settings = config.parse(context.config, context.request.arguments, removing=True)
     _book(context, settings.data_dir).release(context.request.container_id, context.request.ifname)
 
 

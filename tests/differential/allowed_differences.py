@@ -1,0 +1,240 @@
+"""The differences that are meant: each names its row of docs/differences.md, and says as exactly as it can what it
+explains.  A difference that nothing here explains is a bug."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from difference_forms import Difference, Step, allowed, is_permanent, passed, refused, served, stricter
+
+
+@allowed("bridge", "random name of the host's veth end")
+def _(step: Step, seen: Difference) -> bool:
+    if seen.where.endswith("/output") and step.our_failure and seen.ours and seen.theirs:
+        names = [re.sub(r"veth~[\w/?]+", "veth", text) for text in (seen.ours, seen.theirs)]
+        return names[0] == names[1]
+    return bool(re.fullmatch(r"host/link/veth~.*/alias", seen.where)) and seen.theirs == ""
+
+
+@allowed("bridge", "the host's veth end has `txqueuelen` 0")
+def _(_step: Step, seen: Difference) -> bool:
+    return bool(re.fullmatch(r"host/link/veth~.*/txqlen", seen.where)) and (seen.ours, seen.theirs) == ("1000", "0")
+
+
+@allowed("bridge", "duplicates of a new bridge's IPv6 gateway are looked for")
+def _(step: Step, seen: Difference) -> bool:
+    address = re.fullmatch(r"host/addr/([^/]+)/[0-9a-f:]+/\d+", seen.where)
+    if address is not None:
+        return step.now.get(f"host/link/{address[1]}/kind") == "bridge" and (seen.ours, seen.theirs) == (
+            "scope global flags 0x82",
+            "scope global flags 0x80",
+        )
+    return seen.theirs is None and bool(
+        re.fullmatch(r"host/route/local/fd[0-9a-f:]+/128/(anycast|local) v6", seen.where)
+    )
+
+
+@allowed("tuning", "missing directories above `dataDir`")
+def _(_step: Step, seen: Difference) -> bool:
+    return (
+        seen.where.startswith("file/run/cni")
+        and seen.where.endswith("/")
+        and (seen.ours, seen.theirs) == ("40755", "40600")
+    )
+
+
+@allowed("host-local", "CHECK and DEL make the lease directory")
+def _(_step: Step, seen: Difference) -> bool:
+    return seen.ours is None and bool(re.fullmatch(r"file/(var/lib/cni|run/leases)/(.*/)?(lock)?", seen.where))
+
+
+@allowed("bridge, firewall", "masquerade rules stay when the namespace is gone; isolation rules stay for ever")
+def _(step: Step, seen: Difference) -> bool:
+    if "/ip" not in seen.where or seen.theirs is None or all(each.command == "ADD" for each in step.so_far):
+        return False
+    kept = [line for line in seen.theirs.splitlines() if "CNI-ISOLATION" not in line]
+    return seen.ours is None if "CNI-ISOLATION" in seen.where else (seen.ours or "").splitlines() == kept
+
+
+_DECODER = re.compile(
+    r"json: |invalid character|unexpected end of JSON|strconv\.|invalid CIDR address|invalid IP address|parsing time"
+)
+
+
+@allowed("all", "texts of Go's decoder")
+def _(step: Step, seen: Difference) -> bool:
+    # Go decodes everything before it looks at anything, so whatever else is wrong may be told here
+    mine, other = step.our_failure, step.their_failure
+    both = bool(mine) and mine.get("code") == other.get("code") and seen.where.endswith("/output")
+    return both and bool(_DECODER.search(str(other.get("msg"))))
+
+
+@allowed("all", "DEL fails on a value of the wrong type")
+def _(step: Step, seen: Difference) -> bool:
+    undecoded = bool(_DECODER.search(str(step.their_failure.get("msg"))))
+    return step.command == "DEL" and not step.our_failure and undecoded and seen.where.startswith("call/")
+
+
+@allowed("all", "DEL with an empty `CNI_NETNS`, of a namespace that is gone, or without `prevResult`")
+def _(step: Step, seen: Difference) -> bool:
+    return step.deleted_blindly() and not seen.where.startswith("call/") and step.gone(seen.where, seen.ours)
+
+
+@allowed("loopback", "the result has the newest layout")
+def _(step: Step, seen: Difference) -> bool:
+    return seen.where == "call/0/loopback/output" and step.case["version"] in (
+        "0.1.0",
+        "0.2.0",
+        "0.3.0",
+        "0.3.1",
+        "0.4.0",
+    )
+
+
+refused(
+    "bridge, firewall",
+    "wrong values (`ipMasqBackend`, `mac`, `ingressPolicy`) and a missing namespace are noticed",
+    "failed to open netns|: invalid MAC address$|unknown ipmasq backend|unknown ingress policy|not an interface name$",
+)
+refused("bridge", "a negative `mtu` counts as 0", r"'mtu': -\d+ is negative")
+refused("tuning", "a negative `txQLen` is 4294967295", r"'(args\.cni\.)?(mtu|txQLen)': -\d+ is negative")
+refused(
+    "portmap",
+    "an unparsable `hostIP` counts as IPv6",
+    r"'runtimeConfig\.portMappings\[\d+\]\.(hostIP|hostPort|containerPort)':",
+)
+
+
+served("bridge", "an empty `bridge` is refused", "Name cannot be empty")
+refused("host-local", "a route without `dst` passes", "a route needs a destination$")
+served("portmap", "an empty `protocol` fails in iptables", r'unknown protocol ""')
+passed(
+    "bridge",
+    "CHECK fails without IPAM",
+    r"^no plugin name provided$|Failed to find Gateway|Expected Route .* Table:\d+ .* not found",
+)
+
+
+stricter("bridge", "CHECK looks at no VLAN", r"in chain CNI-[0-9a-f]{24} not found|in chain POSTROUTING not found")
+
+
+@allowed("tuning", "`args.cni.sysctl` without `sysctl` crashes; a missing interface leaves the backup file")
+def _(step: Step, seen: Difference) -> bool:
+    if '"sysctl"' in json.dumps(step.case["plugins"]) and seen.where.startswith("call/"):
+        return step.their_failure.get("code") == -1
+    return (
+        seen.ours is None
+        and seen.where.startswith("file/run/cni/")
+        and any(each.command == "DEL" for each in step.so_far)
+    )
+
+
+@allowed("portmap, firewall", "say `could not parse prevResult` twice")
+def _(_step: Step, seen: Difference) -> bool:
+    text = "could not parse prevResult: "
+    return seen.where.endswith("/output") and (seen.theirs or "").replace(text + text, text) == seen.ours
+
+
+@allowed("portmap, firewall", "errors quote the command of iptables that failed")
+def _(step: Step, seen: Difference) -> bool:
+    mine, other = str(step.our_failure.get("msg")), str(step.their_failure.get("msg"))
+    return seen.where.endswith("/output") and "running [/usr/sbin/ip" in other and "tables-restore" in mine
+
+
+def _as_cidr(text: str) -> str:
+    """Go's way to print a network's fields, as a network."""
+    return re.sub(
+        r"\{([0-9a-f.:]+) ([0-9a-f]+)\}", lambda found: f"{found[1]}/{bin(int(found[2], 16)).count('1')}", text
+    )
+
+
+refused(
+    "portmap, firewall, tuning, loopback",
+    "print a `prevResult` again as it came, an impossible one too",
+    r"^cannot convert: no valid IP",
+)
+refused("tuning", "sets sysctls before it looks for the interface", r'^failed to get "[^"]*": Link not found$')
+
+
+def _without_versions(text: str | None) -> str:
+    return re.sub(r'"version": "[46]?"', "", text or "")
+
+
+@allowed("portmap, firewall, tuning, loopback", "print a `prevResult` again as it came, an impossible one too")
+def _(step: Step, seen: Difference) -> bool:
+    if not seen.where.endswith("/output") or step.case["prevResult"] is None or step.our_failure or step.their_failure:
+        return False
+    if '"version": ""' in (seen.theirs or ""):
+        return _without_versions(seen.ours) == _without_versions(seen.theirs)
+    misplaced = any(
+        (":" in str(step.case["prevResult"].get(key, {}).get("ip"))) != six
+        for key, six in (("ip4", False), ("ip6", True))
+    )
+    return step.case["version"] in ("0.1.0", "0.2.0") and misplaced
+
+
+@allowed("all", "errors show networks as Go's fields")
+def _(step: Step, seen: Difference) -> bool:
+    mine, other = step.our_failure, step.their_failure
+    same = mine.get("code") == other.get("code") and mine.get("msg") == _as_cidr(str(other.get("msg")))
+    return (
+        seen.where.endswith("/output")
+        and bool(mine)
+        and same
+        and (mine.get("details"), other.get("details"))[1] is None
+    )
+
+
+@allowed(
+    "bridge, portmap", "the iptables chain of a container on a network is shared by all its addresses and interfaces"
+)
+def _(step: Step, seen: Difference) -> bool:
+    if seen.where.startswith("call/"):
+        busy = "CHAIN_DEL failed" in str(step.their_failure.get("msg"))
+        return step.command == "DEL" and not step.our_failure and busy
+    two = any(each.request["ifname"] == "eth1" for each in step.so_far)
+    chain = re.fullmatch(
+        r"host/ip6?tables/nat/(CNI-[0-9a-f]{24}|CNI-DN-[0-9a-f]{21}|CNI-HOSTPORT-DNAT|POSTROUTING)", seen.where
+    )
+    return (
+        bool(chain) and any(each.command == "DEL" for each in step.so_far) and (two or step.gone(seen.where, seen.ours))
+    )
+
+
+@allowed("host-local", "`failed to allocate all requested IPs` names them in any order")
+def _(step: Step, _seen: Difference) -> bool:
+    mine, other = str(step.our_failure.get("msg")), str(step.their_failure.get("msg"))
+    return mine.startswith("failed to allocate all requested IPs") and sorted(mine.split()) == sorted(other.split())
+
+
+@allowed("all", "a failed ADD leaves the veth pair")
+def _(step: Step, seen: Difference) -> bool:
+    later = seen.where.startswith("call/") and step.command == "ADD" and step.history and step.add_failed()
+    if later and re.search("already exists|duplicate allocation", str(step.their_failure.get("msg"))):
+        return True
+    # seen.ours is as it was before; a bridge that lost its last port has neither a hardware address nor a carrier
+    unmade = seen.ours == step.before.get(seen.where) or is_permanent(seen.where, step.now, step.case)
+    return not seen.where.startswith("call/") and step.add_failed() and unmade
+
+
+@allowed("", "the order in which the reference sets sysctls is that of a Go map")
+def _(step: Step, seen: Difference) -> bool:
+    tuning = step.plugin("tuning")
+    several = tuning is not None and len(json.dumps(tuning).split("net")) > 2
+    about = seen.where.endswith("/tuning/output") or seen.where.startswith(("c1/link/", "c1/sysctl/"))
+    return several and about and step.add_failed() and step.our_failure.get("code") == step.their_failure.get("code")
+
+
+@allowed("all", "a failed ADD leaves the veth pair")
+def _(step: Step, seen: Difference) -> bool:
+    # what tuning undid on a link that a plugin before it made
+    tuning = step.ours[-1:] and step.ours[-1][0] == "tuning"
+    return bool(tuning) and step.add_failed() and seen.where.startswith(("c1/", "file/run/cni/"))
+
+
+@allowed("", "a bridge without an address has the lowest hardware address of its ports")
+def _(step: Step, seen: Difference) -> bool:
+    text = json.dumps([step.our_failure, step.their_failure])
+    two = len(step.case["containers"]) > 1 or any(each.request["ifname"] == "eth1" for each in step.so_far)
+    return two and seen.where.startswith("call/") and step.command == "CHECK" and "Mac doesn't match: random" in text

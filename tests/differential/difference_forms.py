@@ -1,0 +1,199 @@
+"""What a difference that is meant can look at, and the forms it comes in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Call = tuple[str, int, str]
+Explains = Callable[["Step", "Difference"], bool]
+
+
+class Difference(NamedTuple):
+    """`where` is `call/<number>/<plugin>/status|output` or a key of the state; None is absence."""
+
+    where: str
+    ours: str | None
+    theirs: str | None
+
+    def __str__(self) -> str:
+        return f"{self.where}\n      ours:      {_shown(self.ours)}\n      reference: {_shown(self.theirs)}"
+
+
+def _shown(text: str | None) -> str:
+    return "(absent)" if text is None else text.replace("\n", "\n                 ")
+
+
+class Step(NamedTuple):
+    """One operation of a case.  `ours` and `theirs` are its calls (plugin, exit status, output); `start` and `before`
+    are our side's state before the case and before this step, `now` after it; `history` holds the steps so far."""
+
+    case: dict[str, Any]
+    request: dict[str, Any]
+    ours: list[Call]
+    theirs: list[Call]
+    start: dict[str, str]
+    before: dict[str, str]
+    now: dict[str, str]
+    history: list[Step]
+
+    @property
+    def command(self) -> str:
+        return str(self.request["command"])
+
+    @property
+    def our_failure(self) -> dict[str, Any]:
+        return failure(self.ours)
+
+    @property
+    def their_failure(self) -> dict[str, Any]:
+        return failure(self.theirs)
+
+    def plugin(self, kind: str) -> dict[str, Any] | None:
+        """The configuration of this type in the case's list."""
+        return next((each for each in self.case["plugins"] if each.get("type") == kind), None)
+
+    @property
+    def so_far(self) -> tuple[Step, ...]:
+        return (*self.history, self)
+
+    def add_failed(self) -> bool:
+        """An ADD failed on both sides, now or before."""
+        return any(each.command == "ADD" and each.our_failure and each.their_failure for each in self.so_far)
+
+    def deleted_blindly(self) -> bool:
+        """A DEL, now or before, could not see the container's namespace, or had no prevResult."""
+        return any(
+            each.command == "DEL"
+            and (
+                each.request.get("netns") in ("", "/run/nothing")
+                or each.request.get("vanish")
+                or each.request.get("forget")
+            )
+            for each in self.so_far
+        )
+
+    def gone(self, where: str, ours: str | None) -> bool:
+        """Our side has there what it had before the case, or only what stays on purpose."""
+        return ours == self.start.get(where) or is_permanent(where, self.now, self.case)
+
+
+class Allowed(NamedTuple):
+    """`row` is the first column of a row of docs/differences.md and the beginning of its second.  Where the first is
+    "", nothing differs but by chance, on either side, and the second says why."""
+
+    row: tuple[str, str]
+    explains: Explains
+
+
+def failure(calls: list[Call]) -> dict[str, Any]:
+    """The last call's error object; empty after success."""
+    if not calls or not calls[-1][1]:
+        return {}
+    try:
+        document = json.loads(calls[-1][2])
+    except ValueError:
+        return {"code": -1, "msg": calls[-1][2]}
+    return document if isinstance(document, dict) else {"code": -1, "msg": calls[-1][2]}
+
+
+ALLOWED: list[Allowed] = []
+
+
+def allowed(where: str, reference: str) -> Callable[[Explains], Explains]:
+    """Adds a row; the function says what it explains."""
+
+    def add(explains: Explains) -> Explains:
+        ALLOWED.append(Allowed((where, reference), explains))
+        return explains
+
+    return add
+
+
+def refused(where: str, reference: str, text: str) -> None:
+    """Adds a row: ours refuses an ADD with this text (a pattern), which the reference serves, or refuses later or for
+    another reason; until the end of the case nothing is there on our side, and it is deleted without complaint."""
+    pattern = re.compile(text)
+
+    def explains(step: Step, seen: Difference) -> bool:
+        if not any(pattern.search(str(each.our_failure.get("msg", ""))) for each in step.so_far):
+            return False
+        if seen.where.startswith("call/"):
+            return step.command != "DEL" or not step.our_failure
+        return (
+            seen.ours == step.before.get(seen.where) or step.gone(seen.where, seen.ours) or seen.where.startswith("c")
+        )
+
+    ALLOWED.append(Allowed((where, reference), explains))
+
+
+def served(where: str, reference: str, text: str) -> None:
+    """Adds a row: ours serves an ADD that the reference refuses with this text (a pattern).  From then on the sides
+    are not alike; ours has to go on without an error."""
+    pattern = re.compile(text)
+
+    def explains(step: Step, _seen: Difference) -> bool:
+        met = any(
+            each.command == "ADD" and not each.our_failure and pattern.search(str(each.their_failure.get("msg", "")))
+            for each in step.so_far
+        )
+        return met and not step.our_failure
+
+    ALLOWED.append(Allowed((where, reference), explains))
+
+
+def passed(where: str, reference: str, text: str) -> None:
+    """Adds a row: ours finds well in CHECK what the reference complains about with this text (a pattern)."""
+    pattern = re.compile(text)
+
+    def explains(step: Step, seen: Difference) -> bool:
+        complaint = pattern.search(str(step.their_failure.get("msg", "")))
+        return step.command == "CHECK" and seen.where.startswith("call/") and bool(complaint)
+
+    ALLOWED.append(Allowed((where, reference), explains))
+
+
+def stricter(where: str, reference: str, text: str) -> None:
+    """Adds a row: ours complains in CHECK with this text (a pattern) about what the reference does not look at."""
+    pattern = re.compile(text)
+
+    def explains(step: Step, seen: Difference) -> bool:
+        complaint = pattern.search(str(step.our_failure.get("msg", "")))
+        return step.command == "CHECK" and seen.where.startswith("call/") and bool(complaint)
+
+    ALLOWED.append(Allowed((where, reference), explains))
+
+
+# What an attachment leaves on purpose, on both sides (contract 2.1, 3.6, 4.3, 5.2).
+_PERMANENT = re.compile(
+    r"host/(route|vlan)/.*"
+    r"|c\d+/(addr/lo|route/local)/.*"
+    r"|host/link/.*/ipv[46]/forwarding"
+    r"|host/sysctl/net/(ipv4/ip_forward|ipv6/conf/all/forwarding)"
+    r"|host/ip6?tables/(filter|nat)/(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)"
+    r"|host/ip6?tables/filter/CNI-(FORWARD|ADMIN)"
+    r"|host/ip6?tables/nat/CNI-HOSTPORT-(DNAT|SETMARK|MASQ)"
+    r"|file/(var/lib/cni/networks|run/leases)/([^/]*/(lock|last_reserved_ip\.\d+)?)?|file/var/lib/cni/"
+    r"|file/run/cni/((tuning|elsewhere)/)?"
+    r"|c\d+/(link/.*/ipv[46]/.*|link/lo/flags|sysctl/.*)"
+)
+
+
+def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
+    """Whether it may stay after the last DEL: a bridge does, with all that makes it a network's; sysctls of a container
+    do, as they were set."""
+    if _PERMANENT.fullmatch(key):
+        return True
+    admin = next(
+        (each.get("iptablesAdminChainName") for each in case["plugins"] if each.get("type") == "firewall"), None
+    )
+    if admin and re.fullmatch(rf"host/ip6?tables/filter/{re.escape(str(admin))}", key):
+        return True
+    found = re.match(r"host/(?:link|addr|qdisc)/([^/]+)/", key)
+    if found is None:
+        return False
+    name = found[1]
+    # a VLAN's gateway device and its port
+    return state.get(f"host/link/{name}/kind") == "bridge" or bool(re.fullmatch(r"(veth~host/)?[^/]+\.\d+", name))

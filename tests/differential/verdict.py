@@ -1,0 +1,37 @@
+"""What every differential test does with a case, and with how many."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from comparison import Comparison
+from hypothesis import HealthCheck, Phase, settings
+
+CASES = int(os.environ.get("PYCNI_DIFFERENTIAL_CASES", "2200"))
+
+
+def share(percent: float) -> Callable[[Any], Any]:
+    """This part of the run's cases, at least five."""
+    return settings(
+        max_examples=max(5, round(CASES * percent / 100)),
+        deadline=None,
+        database=None,
+        derandomize=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate, Phase.target, Phase.shrink),
+    )
+
+
+def judge(comparison: Comparison, case: dict[str, Any]) -> None:
+    """AssertionError with what differs and the command that shows it again."""
+    findings = comparison.run(case)
+    if not findings:
+        return
+    lines = [f"{each.step}\n" + "\n".join(f"    {difference}" for difference in each.differences) for each in findings]
+    command = f"scripts/differential --replay {shlex.quote(json.dumps(case))}"
+    raise AssertionError("\n".join(["ours and the reference differ", *lines, f"again with:  {command}"]))
