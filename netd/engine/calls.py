@@ -58,6 +58,8 @@ class Calls:
         if len(descriptors) < 2:
             raise ProtocolError("call without the caller's root directory and network namespace")
         root, netns, *container = descriptors
+        if _may_wait_long(call):
+            return self._decline(call)
         if not shared or not self.surroundings.is_root(root) or depends_on_directory(call.environment, call.stdin):
             return b"" if self._sent_abroad(call, body, connection, root) else self._decline(call)
         try:
@@ -127,3 +129,9 @@ class Calls:
         finally:
             self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), outcome)
         return answer
+
+
+def _may_wait_long(call: Call) -> bool:
+    """Whether this may wait minutes for a DHCP server: a few such calls would hold all workers.  The caller runs it in
+    a process of its own instead, as it does some others that only mention dhcp."""
+    return b'"dhcp"' in call.stdin and call.environment.get("CNI_COMMAND") == "ADD"

@@ -317,6 +317,24 @@ def test_who_gives_up_leaves_nothing(shore_of: Any, daemon_of: Any) -> None:
     assert shore.server.leases() == {} and daemon.kept() == 0
 
 
+def test_calls_that_wait_for_a_server_keep_no_one_else_waiting(shore_of: Any, daemon_of: Any) -> None:
+    """The engine leaves them to their callers: it has four workers."""
+    shore = shore_of("engine")
+    shore.server.stop()
+    daemon = daemon_of("ours", "-resendtimeout", "4s")
+    config = shore.config(daemon)
+    spaces = [shore.container() for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        adding = [
+            pool.submit(shore.caller.error, "macvlan", "ADD", config, space.path, container_id=f"c{number}")
+            for number, space in enumerate(spaces)
+        ]
+        await_true("all wait", lambda: daemon.log().count("looking for a lease") == 6)
+        shore.caller.ok("loopback", "ADD", {**config, "type": "loopback"}, shore.container().path, ifname="lo")
+        assert not any(each.done() for each in adding)
+        assert {each.result()["msg"] for each in adding} == {"error calling DHCP.Allocate: no more tries"}
+
+
 def test_garbage_collection(shore_of: Any, daemon_of: Any) -> None:
     shore = shore_of()
     daemon = daemon_of()
