@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pycni.kernel.model import TABLE_MAIN
 from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Interface, Result
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from pycni.firewall.facts import Fact
     from pycni.kernel.api import NamespaceApi
-    from pycni.kernel.model import Link
+    from pycni.kernel.model import Link, Route
     from pycni.skeleton import Context
 
 
@@ -40,16 +41,20 @@ def verify_addresses(container: NamespaceApi, link: Link, previous: Result) -> N
 
 def verify_routes(container: NamespaceApi, previous: Result) -> None:
     """Every reported route exists, in its own table; a default route's gateway is not compared, as in the
-    reference."""
+    reference.  One that says no table may have been moved to another one since (by sbr, by vrf)."""
     for wanted in previous.routes:
-        table = wanted.table if wanted.table is not None else 254
-        for each in container.routes(wanted.destination.family, table):
-            if each.destination.network != wanted.destination.network:
-                continue
-            if wanted.gateway is None or wanted.destination.length == 0 or each.gateway == wanted.gateway:
-                break
-        else:
+        tables = (wanted.table,) if wanted.table is not None else (TABLE_MAIN, None)
+        if not any(_holds(container, wanted, table) for table in tables):
             raise CniError(f"Expected Route {wanted.destination} via {wanted.gateway} not found in routing table")
+
+
+def _holds(container: NamespaceApi, wanted: Route, table: int | None) -> bool:
+    """Whether a table, or any for None, has the route."""
+    anywhere = wanted.gateway is None or wanted.destination.length == 0
+    return any(
+        each.destination.network == wanted.destination.network and (anywhere or each.gateway == wanted.gateway)
+        for each in container.routes(wanted.destination.family, table)
+    )
 
 
 def verify_rules(context: Context, kind: str, requested: str, facts: Iterable[Fact]) -> None:

@@ -31,6 +31,7 @@ _GIVEN_FLAGS = 0x02 | 0x10 | 0x100 | 0x200 | 0x400
 """Of an address' flags those that whoever adds it chooses: no duplicate detection, home address, temporary addresses,
 no route to its subnet, multicast groups."""
 
+_PROTOCOL_KERNEL = 2
 _HOST_ROUTE_SECONDS = 2.55
 """How long the reference waits: nine times, from 10 ms on doubling."""
 
@@ -97,7 +98,7 @@ class JoinVrf(ops.Step):
             raise CniError(f"interface {link.name} has already a master set: {'' if master is None else master.name}")
         table = pseudo.vrf_tables(container)[vrf.index]
         addresses = _global6(container, link.index)
-        routes = [each for each in route_copies.copies(container, link.index) if not each.route.scope]
+        routes = _own_routes(container, link.index)
         try:
             container.set_link(link.index, master=vrf.index)
         except KernelError as error:
@@ -112,6 +113,14 @@ def _leave(container: NamespaceApi, link: Link, addresses: Iterable[InterfaceAdd
     container.set_link(link.index, master=0)
     _restore_addresses(container, link, addresses)
     _restore_routes(container, routes, TABLE_MAIN)
+
+
+def _own_routes(container: NamespaceApi, index: int) -> list[Copy]:
+    """The main table's routes through the interface that the kernel does not make by itself for its IPv4 addresses;
+    those to neighbours first, which lead to the others' gateways."""
+    found = route_copies.copies(container, index)
+    kept = [each for each in found if each.route.protocol != _PROTOCOL_KERNEL or not each.route.scope]
+    return sorted(kept, key=lambda copy: copy.route.gateway is not None)
 
 
 def _global6(container: NamespaceApi, index: int) -> list[InterfaceAddress]:

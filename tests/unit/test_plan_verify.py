@@ -74,6 +74,7 @@ def route(destination: str, gateway: str = "", table: int | None = None) -> Rout
         route("10.0.0.99/24"),
         route("9.0.0.0/8", "10.0.0.1", 100),
         route("9.1.2.3/8", "", 100),
+        route("9.0.0.0/8", "10.0.0.1"),  # sbr and vrf move routes out of the main table
     ],
 )
 def test_routes_that_are_there(container: MemoryNamespace, wanted: Route) -> None:
@@ -84,7 +85,8 @@ def test_routes_that_are_there(container: MemoryNamespace, wanted: Route) -> Non
     ("wanted", "text"),
     [
         (route("8.0.0.0/8"), "Expected Route 8.0.0.0/8 via None not found in routing table"),
-        (route("9.0.0.0/8"), "Expected Route 9.0.0.0/8 via None not found in routing table"),
+        (route("9.0.0.0/8", "", 254), "Expected Route 9.0.0.0/8 via None not found in routing table"),
+        (route("9.0.0.0/8", "10.0.0.9"), "Expected Route 9.0.0.0/8 via 10.0.0.9 not found in routing table"),
         (
             route("9.0.0.0/8", "10.0.0.9", 100),
             "Expected Route 9.0.0.0/8 via 10.0.0.9 not found in routing table",

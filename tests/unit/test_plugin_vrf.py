@@ -150,7 +150,6 @@ def test_several_vrfs_and_ports(machine: Machine) -> None:
     [
         ({"vrfname": "eth1"}, "Netlink eth1 is not a VRF"),
         ({"vrfname": "old", "table": 6}, "VRF old already exist with different routing table 5"),
-        ({"vrfname": "new", "table": 5}, "could not add VRF new: invalid argument"),
         ({"vrfname": "a/b"}, "could not add VRF a/b: invalid argument"),
         ({"vrfname": "x" * 16}, f"could not add VRF {'x' * 16}: numerical result out of range"),
     ],
