@@ -69,12 +69,18 @@ def conditions(space: Space, run_dir: str) -> str:
     return "\n".join(listing.rstrip() for listing in listings).replace("\t", "    ")
 
 
+def internal(space: Space, run_dir: str) -> str:
+    install(space, run_dir, IPTABLES, {"firewall": (Isolate("br0", "internal", 4),)})
+    return "\n".join(line for line in space.saved()["iptables-save"] if "PYNET" in line)
+
+
 LISTINGS: dict[str, Callable[[Space, str], str]] = {
     "iptables-save": iptables_save,
     "ip6tables-save": ip6tables_save,
     "nft": nft,
     "forward": forward,
     "conditions": conditions,
+    "internal": internal,
 }
 
 
