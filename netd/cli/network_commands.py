@@ -26,7 +26,7 @@ CREATE = Command(
         many("--ip-range", "CIDR", "give out addresses of this part only"),
         switch("--ipv6", help="both families; a subnet not given is chosen"),
         number("--mtu", "N"),
-        switch("--internal", help="no gateway, no way out, no published ports"),
+        switch("--internal", help="no way out, no published ports"),
         switch("--no-dns", help="names are not answered for containers of other engines", default=True, store="dns"),
         switch("--dns", default=True, store="dns"),  # the default; older scripts say it
         text(
