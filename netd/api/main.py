@@ -39,6 +39,7 @@ from netd.runtime.places import RuntimePlaces
 from netd.runtime.places import from_environment as runtime_from
 from netd.sandbox.sandboxes import Sandboxes
 from netd.sandbox.settings import from_environment as settings_from
+from netd.whole import import_all
 from pycni.settings import REFERENCE_VERSION
 from pycni.spec.errors import CniError
 
@@ -105,6 +106,8 @@ def run(options: Options) -> int:
         runtime, places = runtime.replace(run=options.run_dir), places.replace(run_dir=options.run_dir)
     if options.root:
         runtime = runtime.replace(root=options.root)
+    # networks' plugins run here, too, and must not be another version's when they are first needed
+    import_all("pycni", "pycni_plugins", "netd.networks")
     _raise_file_limit()
     call_us()
     try:

@@ -30,6 +30,8 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 from struct import Struct
 from threading import Lock, Thread
 
+from netd.whole import Files
+
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "helper_main.py")
 
 IDLE_SECONDS = 60
@@ -65,12 +67,16 @@ class Helper:
         self._lock = Lock()
         self._control: socket | None = None
         self._said: set[str] = set()
+        self._files = Files(("netd", "pycni", "pycni_plugins"))
         self.pid = 0
 
     def take(self, body: bytes, connection: socket, pidfd: int, root: int) -> bool:
         """Whether a child took over the call with this body, from the process behind `pidfd`, whose root directory is
         `root`, and will answer it over `connection`.  If not, nothing was executed."""
         if not self._command:
+            return False
+        if self._control is None and (changed := self._files.changed()):
+            self._say(f"{changed} has changed since this engine was started: restart it")
             return False
         for _ in range(2):  # the process may end, its minute being over, at the very moment when we call
             try:

@@ -13,6 +13,7 @@ from netd.engine.engine import WORKERS, Engine, log
 from netd.engine.helper import command
 from netd.engine.listener import ListenError, listen, tell_manager
 from netd.rule_events import call_us
+from netd.whole import import_all
 from pycni.settings import REFERENCE_VERSION, Settings
 from pycni_plugins import NAMES, find
 
@@ -91,7 +92,9 @@ def run(options: Options, load: Loader = find) -> int:
     """The engine, until a signal ends it."""
     wake = _signals()
     call_us()
-    for name in NAMES:  # now, and not in the middle of the first call
+    # now, and not in the middle of a call: by then the files may be another version's
+    import_all("pycni", "pycni_plugins")
+    for name in NAMES:
         load(name)
     try:
         listener = listen(options.socket, os.environ)
