@@ -25,6 +25,7 @@ _NETWORKS = {
     "rm": "RM",
     "remove": "RM",
     "prune": "PRUNE",
+    "gc": "GC",
     "connect": "CONNECT",
     "disconnect": "DISCONNECT",
 }

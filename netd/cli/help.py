@@ -34,6 +34,7 @@ Networks:
   inspect NAME...          show networks as JSON    pynet inspect -f '{{.Subnet}}' mynet
   rm NAME...               remove networks          pynet rm mynet
   prune                    remove unused networks   pynet prune --dry-run
+  gc                       give back addresses and rules that nobody uses, on proof
   connect NET CONTAINER    attach a running one     pynet connect mynet web
   disconnect NET CONTAINER detach it again          pynet disconnect mynet nerdctl:web
 

@@ -92,6 +92,18 @@ PRUNE = Command(
     ),
 )
 
+GC = Command(
+    "gc",
+    "show what is attached to networks and provably used by nobody, and give it back",
+    "gc:gc",
+    (
+        switch("-f", "--force", help="give it back; without, only show it"),
+        switch("-a", "--all", help="show what stays, too"),
+        switch("--json", help="an array"),
+    ),
+    (Argument("networks", "NETWORK", "any", completes="network"),),
+)
+
 _TARGET = """\
 CONTAINER is one of
   NAME or ID       a container of pynet run; asks pynetd

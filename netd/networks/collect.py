@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from netd.networks.places import Places
-from pycni.cache import ResultCache
+from netd.sandbox.vanished import is_gone
+from pycni.cache import Attachment, ResultCache
 from pycni.execute import Completed
 from pycni.firewall.firewall import Firewall
 from pycni.invoke import Invoker
@@ -30,13 +31,53 @@ from pycni_plugins.execution import execute
 GC_VERSION = "1.1.0"
 """The first version that has GC; lists of older ones are run as this one for it."""
 
+_FIRST = "eth0"
+"""The interface of a lease that does not name one (host-local before 0.7)."""
+
 
 def collect(path: str, places: Places) -> list[str]:
     """Runs DEL for every cached attachment of the list stored at `path`, then GC with none valid for each plugin.
     Returns what failed, one line each; a foreign plugin that does not know GC has nothing to collect."""
-    with open(path, "rb") as file:
-        text = file.read()
+    network = _read(path)
+    cache = ResultCache(places.cache_dir)
+    gone = [each.attachment for each in cache.entries() if each.network == network.name and is_gone(each)]
+    with _runtime(places, cache) as runtime:
+        # what is at that path by now, maybe the host's own namespace, is not theirs
+        failures = _delete(runtime, network, [each.replace(netns="") for each in gone])
+        for step in _steps(network):
+            try:
+                runtime.gc(step, ())
+            except CniError as error:
+                if step.version == GC_VERSION and error.code == IncompatibleVersion.code:
+                    continue
+                failures.extend(str(error).splitlines())
+    return failures
+
+
+def give_back(path: str, places: Places, attachments: Iterable[tuple[str, str]]) -> list[str]:
+    """Runs DEL, without a namespace, for these attachments (container id, interface) of the list stored at `path`; what
+    failed, one line each.
+
+    Not CNI's GC, which takes everything that it is not told of: what an engine of this machine attaches at this very
+    moment would go."""
+    with _runtime(places, ResultCache(places.cache_dir)) as runtime:
+        found = [Attachment(container_id, "", ifname or _FIRST) for container_id, ifname in attachments]
+        return _delete(runtime, _read(path), found)
+
+
+def _delete(runtime: Runtime, network: NetworkList, attachments: Iterable[Attachment]) -> list[str]:
     failures: list[str] = []
+    for each in attachments:
+        try:
+            runtime.delete(network, each)
+        except CniError as error:
+            failures.extend(str(error).splitlines())
+    return failures
+
+
+@contextmanager
+def _runtime(places: Places, cache: ResultCache) -> Iterator[Runtime]:
+    """That runs our plugins in this process."""
     with Namespace.current() as namespace, _stand_ins() as directory:
         firewall = Firewall(namespace, places.run_dir)
         host = Host(namespace, firewall, Namespace.open, Settings(run_dir=places.run_dir), load)
@@ -49,24 +90,19 @@ def collect(path: str, places: Places) -> list[str]:
             failure = f"exit status {answer.status}" if answer.status else ""
             return Completed(failure, answer.stdout, answer.stderr)
 
-        invoker = Invoker(_pass_on, in_place)
-        runtime = Runtime((directory, *places.cni_path), invoker, os.environ, ResultCache(places.cache_dir))
-        for step in _steps(_parse(text, path)):
-            try:
-                runtime.gc(step, ())
-            except CniError as error:
-                if step.version == GC_VERSION and error.code == IncompatibleVersion.code:
-                    continue
-                failures.extend(str(error).splitlines())
-        firewall.close()
-    return failures
+        try:
+            yield Runtime((directory, *places.cni_path), Invoker(_pass_on, in_place), os.environ, cache)
+        finally:
+            firewall.close()
 
 
 def _pass_on(data: bytes) -> None:
     sys.stderr.write(data.decode(errors="replace"))
 
 
-def _parse(text: bytes, path: str) -> NetworkList:
+def _read(path: str) -> NetworkList:
+    with open(path, "rb") as file:
+        text = file.read()
     return parse_list(text) if ".conflist" in os.path.basename(path) else parse_single(text)
 
 

@@ -60,6 +60,12 @@ def judge(attachment: Attachment, namespace: str, engines: Engines) -> tuple[boo
     if container_id in engines.stopped:
         return True, f"{engines.stopped[container_id]} does not run"
     for prefix, engine in engines.prefixes.items():
-        if container_id.startswith(prefix):
+        if _is_id_behind(prefix, container_id):
             return True, f"{engine} runs no {container_id.removeprefix(prefix)[:12]}"
     return False, "no engine here knows whose it is"
+
+
+def _is_id_behind(prefix: str, text: str) -> bool:
+    """Anybody may choose an id that begins like an engine's."""
+    rest = text.removeprefix(prefix)
+    return rest != text and len(rest) == 64 and set(rest) <= set("0123456789abcdef")

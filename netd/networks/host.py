@@ -123,3 +123,9 @@ class LiveHost:
         from netd.networks.collect import collect
 
         return collect(path, self._places)
+
+    def give_back(self, path: str, attachments: Iterable[tuple[str, str]]) -> list[str]:
+        """See `collect.give_back`."""
+        from netd.networks.collect import give_back
+
+        return give_back(path, self._places, attachments)

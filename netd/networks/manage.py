@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from netd.networks import directory
@@ -38,6 +38,10 @@ class Host(Protocol):
     def collect(self, path: str) -> list[str]:
         """Runs GC with no valid attachment through the list stored at `path`: every cached attachment gets DEL,
         every plugin GC.  Returns what failed."""
+        ...
+
+    def give_back(self, path: str, attachments: Iterable[tuple[str, str]]) -> list[str]:
+        """Runs DEL without a namespace for these (container id, interface) through that list.  Returns what failed."""
         ...
 
 

@@ -40,7 +40,9 @@ class Target(Record):
     container_id: str
 
 
-class _Task(Record):
+class Task(Record):
+    """Something that containerd runs, for one of its namespaces."""
+
     namespace: str
     id: str
     bundle: str
@@ -95,20 +97,21 @@ def _by_path(text: str) -> Target:
     return Target(path, id_of_namespace(path))
 
 
-def _matches(prefix: str, wanted: str, states: tuple[str, ...]) -> Iterator[_Task]:
-    for task in (each for state in states for each in _tasks(state)):
+def _matches(prefix: str, wanted: str, states: tuple[str, ...]) -> Iterator[Task]:
+    for task in (each for state in states for each in tasks(state)):
         if (task.namespace == _CRI_NAMESPACE) != (prefix == CRI):
             continue
         by_id = task.id.startswith(wanted) and (len(wanted) >= _SHORTEST_PREFIX)
-        if by_id or (prefix == NERDCTL and _name(task) == wanted):
+        if by_id or (prefix == NERDCTL and name_of(task) == wanted):
             yield task
 
 
-def _tasks(state: str) -> Iterator[_Task]:
+def tasks(state: str) -> Iterator[Task]:
+    """All below a state directory."""
     root = f"{state}/{_TASKS}"
     for namespace in _names(root):
         for task in _names(f"{root}/{namespace}"):
-            yield _Task(namespace, task, f"{root}/{namespace}/{task}")
+            yield Task(namespace, task, f"{root}/{namespace}/{task}")
 
 
 def _names(folder: str) -> list[str]:
@@ -118,7 +121,8 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _name(task: _Task) -> str:
+def name_of(task: Task) -> str:
+    """As nerdctl knows it; "" for others'."""
     try:
         with open(f"{task.bundle}/config.json", encoding="utf-8") as file:
             annotations = json.load(file).get("annotations") or {}
@@ -127,10 +131,10 @@ def _name(task: _Task) -> str:
         return ""
 
 
-def _choose(text: str, tasks: list[_Task]) -> _Task:
+def _choose(text: str, tasks: list[Task]) -> Task:
     """An exact id or name comes before the beginning of another id."""
     wanted = text.partition(":")[2]
-    exact = [task for task in tasks if wanted in (task.id, _name(task))]
+    exact = [task for task in tasks if wanted in (task.id, name_of(task))]
     found = exact or tasks
     if not found:
         raise NotFound(f"container {text} not found among the running ones")
@@ -140,7 +144,7 @@ def _choose(text: str, tasks: list[_Task]) -> _Task:
     return found[0]
 
 
-def _target(text: str, task: _Task) -> Target:
+def _target(text: str, task: Task) -> Target:
     try:
         with open(f"{task.bundle}/init.pid", encoding="ascii") as file:
             pid = int(file.read())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ class FakeHost:
         self.accesses: set[str] = set()
         self.uplinks = HostFacts()
         self.collected: list[str] = []
+        self.given_back: dict[str, list[tuple[str, str]]] = {}
         self.failures: list[str] = []
 
     def facts(self) -> HostFacts:
@@ -38,4 +40,8 @@ class FakeHost:
 
     def collect(self, path: str) -> list[str]:
         self.collected.append(json.loads(Path(path).read_text())["name"])
+        return self.failures
+
+    def give_back(self, path: str, attachments: Iterable[tuple[str, str]]) -> list[str]:
+        self.given_back[json.loads(Path(path).read_text())["name"]] = list(attachments)
         return self.failures

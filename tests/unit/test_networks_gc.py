@@ -32,6 +32,7 @@ PATH = "/run/netns/one"
         (f"default-{WEB}", UNSURE, False, "container web of nerdctl runs"),
         (f"default-{DB}", UNSURE, True, f"containerd's namespace default runs no {DB[:12]}"),
         (f"other-{DB}", UNSURE, False, "no engine here knows whose it is"),
+        ("default-gateway", UNSURE, False, "no engine here knows whose it is"),
         (POD, UNSURE, False, "no engine here knows whose it is"),
     ],
 )

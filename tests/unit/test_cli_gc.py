@@ -1,0 +1,76 @@
+"""`pynet gc`: what it shows, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_cli_networks import Shell
+
+from pycni import cache
+
+GONE, LIVES, STOPPED, UNKNOWN = (letter * 64 for letter in "abcd")
+
+
+@pytest.fixture
+def pynet(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    made.environ["PYNET_ROOT"] = str(tmp_path / "root")
+    made.ok("create --subnet 10.9.0.0/24 mynet")
+    for container_id, address in ((GONE, 2), (LIVES, 3), (STOPPED, 4), (UNKNOWN, 5)):
+        path = tmp_path / f"leases/mynet/10.9.0.{address}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"{container_id}\r\neth0".encode())
+    for container_id in (GONE, LIVES):
+        attachment = cache.Attachment(container_id, "/run/netns/never-was", "eth0")
+        cache.ResultCache(str(tmp_path / "cni")).write(cache.CacheEntry("mynet", attachment, b"{}", {}))
+    (tmp_path / f"run/containers/{LIVES}").mkdir(parents=True)
+    for container_id, name in ((LIVES, "web"), (STOPPED, "db")):
+        config = tmp_path / f"root/containers/{container_id}/config.json"
+        config.parent.mkdir(parents=True)
+        config.write_text(json.dumps({"Name": name}))
+    return made
+
+
+def test_it_shows_what_would_go_and_changes_nothing(pynet: Shell) -> None:
+    lines = pynet.ok("gc").splitlines()
+    assert lines[0].split() == ["NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "WHY"]
+    assert [line.split(None, 4)[2:] for line in lines[1:3]] == [
+        ["eth0", "10.9.0.2", "its namespace /run/netns/never-was does not exist"],
+        ["eth0", "10.9.0.4", "container db of pynet does not run"],
+    ]
+    assert lines[3:] == ["Nothing was changed; pynet gc --force gives these back."]
+    assert pynet.host.given_back == {}
+
+
+def test_it_says_why_the_others_stay(pynet: Shell) -> None:
+    shown = {
+        each["Container"]: (each["Free"], each["Reason"]) for each in json.loads(pynet.ok("gc --all --json mynet"))
+    }
+    assert shown[LIVES] == (False, "container web of pynet runs")
+    assert shown[UNKNOWN] == (False, "no engine here knows whose it is")
+
+
+def test_force_gives_back_what_was_shown(pynet: Shell) -> None:
+    pynet.ok("gc --force")
+    assert pynet.host.given_back == {"mynet": [(GONE, "eth0"), (STOPPED, "eth0")]}
+
+
+def test_what_could_not_be_given_back_is_told(pynet: Shell) -> None:
+    pynet.host.failures = ["bridge: no such thing"]
+    status, _, err = pynet.run("gc --force")
+    assert (status, err) == (1, "pynet: network mynet: bridge: no such thing\n")
+
+
+def test_a_list_may_forbid_it(pynet: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "net.d/mynet.conflist"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "disableGC": True}))
+    status, out, err = pynet.run("gc --force")
+    assert (status, out) == (0, "There is nothing to give back.\n")
+    assert "disableGC" in err and pynet.host.given_back == {}
+
+
+def test_an_unknown_network_is_named(pynet: Shell) -> None:
+    status, _, err = pynet.run("gc nosuch")
+    assert status == 1 and "nosuch" in err
