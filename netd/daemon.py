@@ -8,16 +8,18 @@ from importlib import import_module
 from netd import VERSION
 from pycni.settings import REFERENCE_VERSION, Settings
 
-_PROCESSES = {"engine": "netd.engine.main", "dns": "netd.dns.main", "api": "netd.api.main"}
+_PROCESSES = {"engine": "netd.engine.main", "dns": "netd.dns.main", "api": "netd.api.main", "dhcp": "netd.dhcp.main"}
 
 USAGE = f"""\
 usage: pynetd [PROCESS] [options]
 
-Without a process's name, starts all three in the foreground and starts again what dies, until SIGTERM or SIGINT.
+Without a process's name, starts them in the foreground, `dhcp` when it is called, and starts again what dies, until
+SIGTERM or SIGINT.
 
   engine           serves the CNI plugins' calls
   dns              answers the containers' names
   api              runs containers, and serves the HTTP API that `pynet run` and docker's clients use
+  dhcp             holds the leases of the dhcp plugin's containers
 
   --run-dir DIR    what dies with the kernel: ledger, locks, sockets (default: {Settings().run_dir})
   --root DIR       what outlives a reboot: images, containers (default: /var/lib/pynet)

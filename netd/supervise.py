@@ -1,6 +1,7 @@
-"""`pynetd` without a process's name: starts the engine, the name server and the API, and starts again what dies.
+"""`pynetd` without a process's name: starts the engine, the name server and the API, and starts again what dies; the
+DHCP daemon is started by its first caller.
 
-For machines without systemd, whose units run the three one by one.  Nothing passes between the processes here, so any
+For machines without systemd, whose units run them one by one.  Nothing passes between the processes here, so any
 of them may be killed, this one too: its children get SIGTERM then (PR_SET_PDEATHSIG) and end as they always do.
 A process that cannot even start ends all of it, with its own message and exit status; one that has served and ends is
 started again, at once at first and then after ever longer breaks.
@@ -16,10 +17,11 @@ import signal
 import sys
 import time
 from _socket import AF_UNIX, SO_PASSCRED, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOL_SOCKET, socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 
-from netd.engine.listener import tell_manager
+from netd.engine.listener import Listener, ListenError, listen, tell_manager
+from pycni_plugins.dhcp.config import default_socket
 
 PROCESSES = ("engine", "dns", "api")
 FIRST_BREAK, LONGEST_BREAK = 0.1, 5.0
@@ -29,6 +31,9 @@ SETTLED = 10.0
 PATIENCE = 20.0
 """Seconds for the processes to end after SIGTERM, then SIGKILL: running plugin calls may finish."""
 
+_PREDECESSOR = 1.0
+"""Seconds in which what a killed supervisor started has ended too."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _PR_SET_PDEATHSIG = 1
 _CREDENTIALS = Struct("iII")
@@ -36,12 +41,17 @@ _SCM_CREDENTIALS = 2
 
 
 class Process:
-    """One of the three.  `pid` 0: not running; `due` is when to start it again (monotonic seconds)."""
+    """One of them.  `pid` 0: not running; `due` is when to start it again (monotonic seconds).
 
-    def __init__(self, name: str) -> None:
+    `listener` is a socket that is handed to it: such a process is started by its first caller, and may end when nobody
+    needs it any more."""
+
+    def __init__(self, name: str, listener: Listener | None = None, wanted: bool = True) -> None:
         self.name = name
+        self.listener = listener
+        self.wanted = wanted
         self.pid = 0
-        self.ready = False
+        self.ready = listener is not None
         self.started = 0.0
         self.pause = 0.0
         self.due = 0.0
@@ -54,15 +64,31 @@ class Process:
         self.pause = min(max(self.pause * 2, FIRST_BREAK), LONGEST_BREAK)
         self.pid = 0
 
+    def fileno(self) -> int:
+        return -1 if self.listener is None else self.listener.socket.fileno()
+
+    def hand_over(self, environment: dict[str, str]) -> None:
+        """In the process itself: its socket as systemd would pass it (sd_listen_fds(3))."""
+        os.dup2(self.fileno(), 3)
+        os.set_inheritable(3, True)
+        environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+
 
 class Supervisor:
     """Runs until a signal, or until one of the processes could not start."""
 
-    def __init__(self, run_dir: str, more: Mapping[str, Sequence[str]], names: Iterable[str] = PROCESSES) -> None:
-        """`more` are the words for one process besides, by its name."""
+    def __init__(
+        self,
+        run_dir: str,
+        more: Mapping[str, Sequence[str]],
+        names: Iterable[str] = PROCESSES,
+        called: Iterable[Process] = (),
+    ) -> None:
+        """`more` are the words for one process besides, by its name; `called` are started when they are called."""
         self._run_dir = run_dir
         self._more = more
-        self._processes = [Process(name) for name in names]
+        self._called = list(called)
+        self._processes = [*(Process(name) for name in names), *self._called]
         self._told = False
         self._stopping = False
         self._wake, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -80,7 +106,12 @@ class Supervisor:
         poll.register(self._notices.fileno(), select.POLLIN)
         while True:
             self._start_due()
-            poll.poll(self._until_next())
+            for each in self._called:
+                # a caller that is waiting for a process which was started is no news
+                poll.register(each.fileno(), 0 if each.wanted else select.POLLIN)
+            ready = {fd for fd, _ in poll.poll(self._until_next())}
+            for each in self._called:
+                each.wanted = each.wanted or each.fileno() in ready
             self._hear()
             failed = self._reap()
             if failed is not None or self._signalled():
@@ -90,16 +121,17 @@ class Supervisor:
 
     def _start_due(self) -> None:
         for each in self._processes:
-            if not each.pid and time.monotonic() >= each.due:
+            if each.wanted and not each.pid and time.monotonic() >= each.due:
                 each.started = time.monotonic()
-                each.pid = self._spawn(each.name)
+                each.pid = self._spawn(each)
 
     def _until_next(self) -> float | None:
         """Milliseconds; None: nobody waits for his turn."""
-        waiting = [each.due for each in self._processes if not each.pid]
+        waiting = [each.due for each in self._processes if each.wanted and not each.pid]
         return max(0.0, (min(waiting) - time.monotonic()) * 1000) if waiting else None
 
-    def _spawn(self, name: str) -> int:
+    def _spawn(self, process: Process) -> int:
+        name = process.name
         parent = os.getpid()
         # a signal between fork and the child's own handling of signals would be taken by our handlers, and lost
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -116,6 +148,8 @@ class Supervisor:
             if os.getppid() == parent:
                 address = self._notices.getsockname()
                 environment = {**os.environ, "NOTIFY_SOCKET": "@" + address[1:].decode("latin-1")}
+                if process.listener is not None:
+                    process.hand_over(environment)
                 words = [*_command(), name, "--run-dir", self._run_dir, *self._more.get(name, ())]
                 os.execve(words[0], words, environment)
         except BaseException as error:
@@ -148,7 +182,9 @@ class Supervisor:
                 continue
             code = os.waitstatus_to_exitcode(status)
             each.ended(time.monotonic())
-            if not each.ready:
+            if each.listener is not None and not code:
+                each.wanted = False
+            elif not each.ready:
                 failed = code if code > 0 else 1
             elif not self._stopping:
                 how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
@@ -205,7 +241,32 @@ def supervise(run_dir: str, more: Mapping[str, Sequence[str]]) -> int:
     except BlockingIOError:
         _log(f"another pynetd runs with {run_dir}")
         return 1
-    return Supervisor(run_dir, more).run()
+    called = list(_called(run_dir))
+    try:
+        return Supervisor(run_dir, more, called=called).run()
+    finally:
+        for each in called:
+            if each.listener is not None:
+                each.listener.close()
+
+
+def _called(run_dir: str) -> Iterator[Process]:
+    """The DHCP daemon: when its socket is called, and now when there are leases to be kept."""
+    path = default_socket(run_dir)
+    deadline = time.monotonic() + _PREDECESSOR
+    while True:
+        try:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            listener = listen(path, {})
+            break
+        except (ListenError, OSError) as error:
+            # a daemon whose supervisor was killed may be about to end
+            if time.monotonic() >= deadline:
+                _log(f"no DHCP: {error}")
+                return
+        time.sleep(FIRST_BREAK)
+    leases = f"{run_dir}/dhcp"
+    yield Process("dhcp", listener, wanted=os.path.isdir(leases) and bool(os.listdir(leases)))
 
 
 def _log(text: str) -> None:

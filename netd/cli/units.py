@@ -1,5 +1,5 @@
-"""systemd units: the engine starts at the first plugin call, name server and API at boot; all of them again when they
-die."""
+"""systemd units: engine and DHCP daemon start at the first call, name server and API at boot; all of them again when
+they die."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from collections.abc import Sequence
 
 from netd.cli.plugin_files import InstallError
 from netd.networks.places import RUN_DIR
+from pycni_plugins.dhcp.config import default_socket
 
 RUNNING = "/run/systemd/system"
 """Exists exactly where systemd is the init process (sd_booted(3))."""
 
 SOCKET, SERVICE, NAMES, API = "pynetd.socket", "pynetd.service", "pynetd-dns.service", "pynetd-api.service"
+LEASES_SOCKET, LEASES = "pynetd-dhcp.socket", "pynetd-dhcp.service"
 
-_ALL = (SOCKET, SERVICE, NAMES, API)
+_ALL = (SOCKET, SERVICE, NAMES, API, LEASES_SOCKET, LEASES)
 
 
-def texts(run_dir: str, command: Sequence[str], names: Sequence[str], api: Sequence[str]) -> dict[str, str]:
-    """The units' texts by file name.  `command` starts the engine in the foreground, `names` the name server."""
+def texts(
+    run_dir: str, command: Sequence[str], names: Sequence[str], api: Sequence[str], leases: Sequence[str]
+) -> dict[str, str]:
+    """The units' texts by file name.  `command` starts the engine in the foreground, `names` the name server, `leases`
+    the DHCP daemon."""
     # KillMode: a stop lets running calls finish, so the programs they started must not get the signal.  Nothing that
     # gives the service a mount namespace of its own (ProtectSystem, PrivateTmp): every caller would be a foreign one
     return {
@@ -90,6 +95,37 @@ TasksMax=infinity
 [Install]
 WantedBy=multi-user.target
 """,
+        LEASES_SOCKET: f"""\
+[Unit]
+Description=Calls for the pynet DHCP daemon
+
+[Socket]
+ListenStream={default_socket(run_dir).replace("%", "%%")}
+SocketMode=0600
+DirectoryMode=0700
+Backlog=512
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+""",
+        # ends by itself when there are no leases
+        LEASES: f"""\
+[Unit]
+Description=pynet DHCP daemon
+Requires={LEASES_SOCKET}
+After={LEASES_SOCKET}
+
+[Service]
+Type=notify
+ExecStart={" ".join(map(_quoted, leases))}
+Restart=on-failure
+RestartSec=100ms
+OOMScoreAdjust=-500
+
+[Install]
+Also={LEASES_SOCKET}
+""",
     }
 
 
@@ -117,7 +153,7 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
     it should be.  InstallError when systemctl refuses."""
     changed = []
     os.makedirs(unit_dir, mode=0o755, exist_ok=True)
-    commands = [daemon_command(run_dir, process) for process in ("engine", "dns", "api")]
+    commands = [daemon_command(run_dir, process) for process in ("engine", "dns", "api", "dhcp")]
     for name, text in texts(run_dir, *commands).items():
         path = os.path.join(unit_dir, name)
         if _content(path) == text:
@@ -129,9 +165,9 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
         changed.append(path)
     if is_running():
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", SOCKET, NAMES, API)
+        _systemctl("enable", "--now", SOCKET, NAMES, API, LEASES_SOCKET)
         if changed:
-            _systemctl("try-restart", SERVICE, NAMES, API)
+            _systemctl("try-restart", SERVICE, NAMES, API, LEASES)
     return changed
 
 

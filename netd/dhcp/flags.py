@@ -7,14 +7,16 @@ import re
 from netd.dhcp.timing import Timing
 from pycni.record import Record
 from pycni.settings import Settings
-from pycni_plugins.dhcp.config import DEFAULT_SOCKET
+from pycni_plugins.dhcp.config import default_socket
+
+_SOCKET = default_socket(Settings().run_dir)
 
 USAGE = f"""\
 usage: pynetd dhcp [options]
 
 Holds the leases of the dhcp plugin's containers, in the foreground, until SIGTERM or SIGINT.
 
-  -socketpath PATH         where the plugin connects (default: {DEFAULT_SOCKET}; a socket passed by systemd comes first)
+  -socketpath PATH         where the plugin connects (default: {_SOCKET}; a socket passed by systemd comes first)
   -pidfile PATH            file to write the process's number to
   -hostprefix PATH         stands before the socket's path and those of namespaces
   -broadcast               ask servers to answer by broadcast
@@ -44,7 +46,7 @@ class UsageError(Exception):
 class Options(Record):
     """The command line; paths as they were given."""
 
-    socketpath: str = DEFAULT_SOCKET
+    socketpath: str = ""
     pidfile: str = ""
     hostprefix: str = ""
     run_dir: str = Settings().run_dir
@@ -71,7 +73,7 @@ def parse(arguments: list[str]) -> Options:
                 raise UsageError(f"-{name} needs a value")
             value = rest.pop(0)
         options = _with(options, name, value)
-    return options
+    return options if options.socketpath else options.replace(socketpath=default_socket(options.run_dir))
 
 
 def _with(options: Options, name: str, value: str) -> Options:
@@ -84,8 +86,6 @@ def _with(options: Options, name: str, value: str) -> Options:
         raise UsageError(f'Error writing pidfile "{value}": path not absolute')
     if name == "run-dir" and not value.startswith("/"):
         raise UsageError(f"-run-dir {value}: an absolute path is needed")
-    if name == "socketpath" and not value:
-        return options.replace(socketpath=DEFAULT_SOCKET)
     return options.replace(**{name.replace("-", "_"): value})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycni.record import Record
+from pycni.settings import Settings
 from pycni.spec.errors import CniError, ConfigError
 from pycni.spec.section import Section
 
@@ -10,8 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycni.spec.request import Config
 
-DEFAULT_SOCKET = "/run/cni/dhcp.sock"
-"""Where plugin and daemon meet unless `daemonSocketPath` or `-socketpath` says otherwise."""
+_DEFAULT_SOCKET = "/run/cni/dhcp.sock"
 
 IPV4, IPV6, DUAL = FAMILIES = "ipv4", "ipv6", "dual"
 
@@ -32,7 +32,6 @@ class Keys(Record):
     """`provide` are pairs of option code and value, the last of a code wins; `request` option codes in order of wish.
     `priority` 0 leaves the routes' metric."""
 
-    socket: str
     family: str
     provide: tuple[tuple[int, bytes], ...]
     request: tuple[int, ...]
@@ -47,7 +46,6 @@ def parse(config: Config, cni_args: str) -> Keys:
     if family not in FAMILIES:
         raise ipam.wrong("family", f"{family!r} is none of {', '.join(FAMILIES)}")
     return Keys(
-        socket_path(config),
         family,
         _provided(ipam, _arguments(cni_args)),
         _requested(ipam),
@@ -63,8 +61,15 @@ def section_of(config: Config) -> Section:
     return config.ipam
 
 
-def socket_path(config: Config) -> str:
-    return section_of(config).string("daemonSocketPath") or DEFAULT_SOCKET
+def socket_path(config: Config, run_dir: str) -> str:
+    """Where the daemon is to be found."""
+    return section_of(config).string("daemonSocketPath") or default_socket(run_dir)
+
+
+def default_socket(run_dir: str) -> str:
+    """Where plugin and daemon meet when nobody says otherwise: the reference's place, but for those who have a run
+    directory of their own."""
+    return _DEFAULT_SOCKET if run_dir == Settings().run_dir else f"{run_dir}/dhcp.sock"
 
 
 def _arguments(text: str) -> dict[str, str]:

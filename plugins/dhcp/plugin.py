@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add(context: Context) -> Result:
-    path = config.socket_path(context.config)
+    path = _socket(context)
     answer = daemon.call(path, calls.ALLOCATE, context.request, context.request.stdin)
     context.transaction.on_undo("DHCP lease", lambda: _release(context, path))
     result = _result(calls.ALLOCATE, answer)
@@ -33,22 +33,27 @@ def _result(method: str, answer: dict[str, Any]) -> Result:
         raise CniError(f"error calling {method}: {error}") from None
 
 
+def _socket(context: Context) -> str:
+    return config.socket_path(context.config, context.host.settings.run_dir)
+
+
 def _release(context: Context, path: str) -> None:
     daemon.call(path, calls.RELEASE, context.request, context.request.stdin)
 
 
 def delete(context: Context) -> None:
     """Without a daemon there is nobody who could release or keep a lease: an error, as in the reference."""
-    _release(context, config.socket_path(context.config))
+    _release(context, _socket(context))
 
 
 def check(context: Context) -> None:
-    keys = config.parse(context.config, context.request.arguments)
+    config.parse(context.config, context.request.arguments)
+    path = _socket(context)
     try:
-        answer = daemon.call(keys.socket, calls.CHECK, context.request, context.request.stdin)
+        answer = daemon.call(path, calls.CHECK, context.request, context.request.stdin)
     except daemon.NoSuchMethod:
         # as the reference's plugin does: a lease that is there is kept, else one is acquired
-        answer = daemon.call(keys.socket, calls.ALLOCATE, context.request, context.request.stdin)
+        answer = daemon.call(path, calls.ALLOCATE, context.request, context.request.stdin)
     previous = context.config.prev_result()
     reported = {each.address for each in previous.ips} if previous is not None else set()
     for each in _result(calls.CHECK, answer).ips:
@@ -61,7 +66,7 @@ def gc(context: Context) -> None:
     listed = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in sorted(keep)]
     body = jsontext.dumps({"name": context.config.name, "valid": listed}).encode()
     try:
-        daemon.call(config.socket_path(context.config), calls.COLLECT, context.request, body)
+        daemon.call(_socket(context), calls.COLLECT, context.request, body)
     except daemon.NoDaemon:
         pass  # no daemon holds no leases
     except daemon.NoSuchMethod as error:
@@ -69,9 +74,9 @@ def gc(context: Context) -> None:
 
 
 def status(context: Context) -> None:
-    keys = config.parse(context.config, "")
+    config.parse(context.config, "")
     try:
-        daemon.call(keys.socket, calls.STATUS, context.request, context.request.stdin)
+        daemon.call(_socket(context), calls.STATUS, context.request, context.request.stdin)
     except daemon.NoDaemon as error:
         raise NotAvailable(error.msg) from None
     except daemon.NoSuchMethod:
