@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from netd.failure import Failure
+from netd.networks.drivers import ON_A_DEVICE
 from netd.networks.errors import NetworkError
 from netd.ports.gateways import Endpoint as Shielded
 from netd.ports.gateways import Gateway, Gateways
@@ -52,14 +53,19 @@ def present(parts: Parts, container: Container) -> dict[str, Attached]:
 
 
 def gateways(parts: Parts, endpoints: Endpoints) -> Gateways:
-    """Where the container's published ports lead."""
+    """Where the container's published ports lead; nowhere when its gateway is past the host, on a wire of its own."""
     best = chosen(endpoints.values())
     made = {}
     for family, each in best.items():
         address = each.address(family)
-        if address is not None:
+        if address is not None and not _is_past_host(parts, each):
             made[family] = Gateway(each.cni, each.ifname, address, each.backend)
     return Gateways(made.get(4), made.get(6), _host_address(parts, best.get(4)))
+
+
+def _is_past_host(parts: Parts, gateway: Attached) -> bool:
+    known = find_or_none(parts, gateway.network)
+    return known is not None and known.network is not None and known.network.driver in ON_A_DEVICE
 
 
 def _host_address(parts: Parts, gateway: Attached | None) -> Address | None:

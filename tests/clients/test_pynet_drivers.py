@@ -105,6 +105,9 @@ def test_the_bundled_runtime_on_a_wire_and_on_links(runtime: Runtime) -> None:
     assert fetch(other.run, "web") == "web"
     assert fetch(host.neighbour, web.address("lan")) == "web"
     assert fetch(host.run, web.address("lan")) == "web"
+    unpublished = runtime.start("unpublished", "--network", "lan", "-p", "8072:80")
+    assert runtime("port", "unpublished") == "" and refused(host.neighbour, LAN, 8072)
+    assert unpublished.inspect()["HostConfig"]["PortBindings"]
     published = runtime.serve("published", "--network", "routed", "-p", "8073:80")
     assert fetch(host.neighbour, LAN, 8073) == "published"
     assert fetch(published.run, UPLINK, 8000) == "uplink"
