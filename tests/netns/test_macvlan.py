@@ -164,3 +164,13 @@ def test_gc_frees_leases_and_status_looks_for_the_master(shore: Shore) -> None:
     ):
         assert shore.caller.error("macvlan", "STATUS", shore.config(**keys), "") == {"code": 50, "msg": text}
     shore.caller.ok("macvlan", "STATUS", shore.config(master="", linkInContainer=True), "")
+
+
+def test_an_address_that_somebody_outside_has(shore: Shore) -> None:
+    """Duplicate address detection on the real wire; then nothing is left."""
+    shore.outside.run(["ip", "addr", "add", "fd99::10/64", "dev", "lan", "nodad"])
+    space = shore.caller.make()
+    answer = shore.caller.error("macvlan", "ADD", shore.config(), space.path)
+    assert answer["msg"] == "link eth0 has address fd99::10 in DADFAILED state"
+    assert names(space) == ["lo"]
+    assert shore.leases() == []
