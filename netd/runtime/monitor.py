@@ -65,8 +65,13 @@ class Monitor:
         return timer
 
     def submit(self, callback: Callable[[], None]) -> Future[None]:
-        """Calls back now, in another thread."""
-        return self._pool.submit(_guarded, callback)
+        """Calls back now, in another thread; after `close` never, and what is returned is done."""
+        try:
+            return self._pool.submit(_guarded, callback)
+        except RuntimeError:
+            ignored: Future[None] = Future()
+            ignored.set_result(None)
+            return ignored
 
     def close(self) -> None:
         """Waits for callbacks that run; what is only watched is forgotten, and what comes later ignored."""

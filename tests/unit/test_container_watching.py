@@ -137,3 +137,12 @@ def test_closing_forgets_what_is_watched_and_leaves_no_descriptor() -> None:
     monitor.watch(os.pidfd_open(os.getpid()), lambda: None)
     monitor.call_later(0, lambda: None)
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_comes_after_the_end_is_ignored() -> None:
+    monitor = Monitor()
+    monitor.close()
+    called: list[int] = []
+    assert monitor.submit(lambda: called.append(1)).done()
+    monitor.call_later(0, lambda: called.append(2))
+    assert called == []
