@@ -7,9 +7,9 @@ loses messages and is told that it did, which counts as a loss of rules.
 
 from __future__ import annotations
 
-import os
 import sys
 from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, socket
+from contextlib import suppress
 from errno import ENOBUFS
 
 from pycni.firewall import nft_static, spoofcheck
@@ -122,9 +122,7 @@ def _first(payload: bytes) -> list[tuple[int, bytes]]:
 
 
 def call_us() -> None:
-    """The calling process, and the threads that it starts from now on, go by OUR_NAME."""
-    fd = os.open("/proc/thread-self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, OUR_NAME.encode())
-    finally:
-        os.close(fd)
+    """The calling process, and the threads that it starts from now on, go by OUR_NAME.  Where /proc is read-only they
+    do not, and each of our changes costs a look."""
+    with suppress(OSError), open("/proc/thread-self/comm", "w", encoding="ascii") as file:
+        file.write(OUR_NAME)

@@ -9,7 +9,8 @@ import pytest
 from .host import LAN, UPLINK, Host
 from .nerdctl import Nerdctl
 from .ours import pynet, start_engine, stop_engine
-from .probes import addresses, fetch, gateway, refused
+from .polling import wait_until
+from .probes import addresses, fetch, gateway, pings, refused
 from .residue import assert_nothing_left, traces
 
 pytestmark = pytest.mark.parametrize("plugin_set", ["ours"], indirect=True)
@@ -54,6 +55,31 @@ def test_isolation_between_networks(nerdctl: Nerdctl, mynet: str) -> None:
     assert fetch(inside.run, str(addresses(inside.run)[0].ip)) == "inside"
     assert refused(outside.run, str(addresses(inside.run)[0].ip))
     assert refused(inside.run, str(addresses(outside.run)[0].ip))
+
+
+def test_an_internal_network(nerdctl: Nerdctl, host: Host) -> None:
+    """Peers and the host, which has the gateway's address; no way out, not even with a route of the container's own."""
+    pynet(host, "create", "inner", "--internal", "--subnet", "10.64.0.0/24")
+    left, right = nerdctl.serve("left", "--net", "inner"), nerdctl.serve("right", "--net", "inner")
+    assert fetch(left.run, str(addresses(right.run)[0].ip)) == "right"
+    assert gateway(left.run) is None
+    assert pings(left.run, "10.64.0.1")
+    forger = nerdctl.serve("forger", "--net", "inner", "--cap-add", "NET_ADMIN")
+    forger.run("ip", "route", "add", "default", "via", "10.64.0.1")
+    assert not pings(forger.run, UPLINK)
+    assert refused(forger.run, UPLINK, 8000)
+    nerdctl.clean()
+    pynet(host, "rm", "inner")
+
+
+def test_flushed_rules_come_back(nerdctl: Nerdctl, host: Host, mynet: str) -> None:
+    """A published port, and the way out, of a container of nerdctl's."""
+    web = nerdctl.serve("web", "--net", mynet, "-p", "8502:80")
+    assert fetch(host.neighbour, LAN, 8502) == "web"
+    host.run("nft", "flush", "ruleset")
+    wait_until(lambda: not refused(host.neighbour, LAN, 8502), "the published port is back", deadline=2.0)
+    assert fetch(host.neighbour, LAN, 8502) == "web"
+    assert fetch(web.run, UPLINK, 8000) == "uplink"
 
 
 def test_nothing_is_left_of_a_network(nerdctl: Nerdctl, host: Host, plugin_set: str) -> None:

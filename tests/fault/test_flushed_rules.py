@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,16 +32,18 @@ def host(tmp_path: Path) -> Iterator[CrashHost]:
 @pytest.mark.parametrize(("backend", "command"), FLUSHES)
 @pytest.mark.parametrize("via", ["engine", "process"])
 def test_flushed_between_add_and_del(host: CrashHost, backend: str, command: str, via: str) -> None:
-    with host.engine() as engine:
+    with host.engine() if via == "engine" else contextlib.nullcontext() as engine:
         empty = host.files()
         container = Container(host, "c1", chain(host, backend)).added(via)
         assert container.check(via) == []
         host.host.run(["sh", "-ec", command])
         errors = container.check(via)
-        assert [each.partition(":")[0] for each in errors] == ["bridge", "portmap", "firewall"]
+        if engine is None:  # it brings them back
+            assert [each.partition(":")[0] for each in errors] == ["bridge", "portmap", "firewall"]
         assert all("not found" in each or "missing" in each for each in errors), errors
         container.deleted(via)
-        engine.sync()
+        if engine is not None:
+            engine.sync()
         assert host.files() == empty
         assert host.devices_in(container.netns) == []
         container.deleted(via)
@@ -55,7 +58,8 @@ def test_flushed_between_add_and_del(host: CrashHost, backend: str, command: str
                 second.assert_alive()
             other.deleted(via)
         container.deleted(via)
-        engine.sync()
+        if engine is not None:
+            engine.sync()
         assert host.files() == empty
 
 
