@@ -28,7 +28,7 @@ HEAVY = frozenset(
 )
 """docs/architecture.md, "The plugin path imports nothing heavy"."""
 
-PLUGINS = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "ptp", "dnsname")
+PLUGINS = ("bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "static", "dhcp", "ptp", "dnsname")
 
 STANDARD_BUDGET = 43
 """Modules that are not ours in sys.modules once a plugin is loaded, those of the bare interpreter (23) included; 40
@@ -151,9 +151,20 @@ PURE = [
     "plugins/bridge/layers.py",
     "plugins/bridge/config.py",
     "plugins/dnsname/config.py",
+    "plugins/dhcp/calls.py",
+    "plugins/dhcp/config.py",
+    "plugins/dhcp/gob.py",
     "plugins/static/config.py",
     "plugins/ptp/config.py",
     "plugins/ptp/layers.py",
+    "netd/dhcp/answers.py",
+    "netd/dhcp/client4.py",
+    "netd/dhcp/client6.py",
+    "netd/dhcp/domains.py",
+    "netd/dhcp/flags.py",
+    "netd/dhcp/messages4.py",
+    "netd/dhcp/messages6.py",
+    "netd/dhcp/timing.py",
     "netd/dns/wire.py",
     "netd/dns/zone.py",
     "netd/dns/answers.py",
