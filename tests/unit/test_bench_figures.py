@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.chain.document import BEGIN, END, replaced
+from tests.bench.chain.document import replaced
 from tests.bench.chain.figures import Comparison, Row, Series, verdict
 from tests.bench.chain.measure import Run, Samples
 from tests.bench.chain.networks import BACKENDS, container, plugin_list
@@ -15,6 +15,8 @@ from tests.bench.chain.promises import Pair, Promise
 from tests.bench.chain.table import chain_rows, parallel_rows, steps_table, table
 
 seconds = st.lists(st.floats(1e-4, 10), min_size=1)
+
+BEGIN, END = "<!-- written by scripts/bench --doc -->", "<!-- end of what scripts/bench writes -->"
 
 
 @given(seconds, seconds, st.floats(0.1, 10))

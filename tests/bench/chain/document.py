@@ -10,16 +10,16 @@ from .private_host import BenchError
 __all__ = ["DOCUMENT", "body", "replaced", "rewrite"]
 
 DOCUMENT = ROOT / "docs/performance.md"
-BEGIN, END = "<!-- written by scripts/bench --doc -->", "<!-- end of what scripts/bench writes -->"
 
 
-def replaced(document: str, text: str) -> str:
-    """The document with this text between its markers; BenchError when it has none."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def replaced(document: str, text: str, command: str = "scripts/bench") -> str:
+    """The document with this text between the markers of that command; BenchError when it has none."""
+    first, last = f"<!-- written by {command} --doc -->", f"<!-- end of what {command} writes -->"
+    before, begin, rest = document.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
         raise BenchError("the document has lost its markers")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    return f"{before}{first}\n{text}\n{last}{after}"
 
 
 def body(machine: Mapping[str, str], tables: list[str], notes: list[str]) -> str:
@@ -28,6 +28,6 @@ def body(machine: Mapping[str, str], tables: list[str], notes: list[str]) -> str
     return "\n\n".join(["", f"Measured: {facts}.", *tables, *notes, ""])
 
 
-def rewrite(text: str) -> None:
+def rewrite(text: str, command: str = "scripts/bench") -> None:
     """Put this run into the document."""
-    DOCUMENT.write_text(replaced(DOCUMENT.read_text(), text))
+    DOCUMENT.write_text(replaced(DOCUMENT.read_text(), text, command))

@@ -1,0 +1,1 @@
+"""Each plugin against the reference's of the same name: `scripts/bench-plugins`."""
