@@ -91,10 +91,10 @@ def test_a_gateways_port_gets_another_name_when_the_first_is_taken(machine: Mach
     host.create_bridge("veth01020304")
     names = iter([b"\1\2\3\4", b"\5\6\7\x08"])
     running = transaction(machine)
-    running._random_bytes = lambda _: next(names)
+    running.random_bytes = lambda _: next(names)
     running.apply([BRIDGE, GATEWAY])
     assert host.link("veth05060708") is not None
-    running._random_bytes = lambda _: b"\1\2\3\4"
+    running.random_bytes = lambda _: b"\1\2\3\4"
     with pytest.raises(CniError, match=r"faild to create vlan gateway .* already exists$"):
         running.apply([ops.EnsureVlanGateway("br0.101", "br0", 101)])
 
