@@ -55,6 +55,9 @@ Runs containers and serves docker's HTTP API, in the foreground, until SIGTERM o
   --help           print this
 """
 
+_NO_RESTORE = "PYNET_NO_RESTORE"
+"""Set: firewall rules that somebody else removes stay away."""
+
 MAX_THREADS = 256
 """Requests under way at a time, those that only wait in the loop left out; one that stops a container may take ten
 seconds."""
@@ -144,7 +147,8 @@ def compose(places: Places, runtime: RuntimePlaces) -> Core:
     containers = Containers(runtime, images, sandboxes, events)
     sandboxes.prepare_default_bridge()
     containers.restore()
-    ports.watch()
+    if not os.environ.get(_NO_RESTORE):
+        ports.watch()
     threads = ThreadPoolExecutor(MAX_THREADS, "request")
     return Core(places, runtime, events, containers, images, sandboxes, ports, LiveHost(places), threads)
 

@@ -47,7 +47,7 @@ def log(text: str) -> None:
 
 class Engine:
     """One engine on one listening socket.  `load` finds plugins by name; `helper` is how to start the helper, nothing
-    for none."""
+    for none; `restore`: firewall rules that somebody else removes come back."""
 
     def __init__(
         self,
@@ -56,11 +56,13 @@ class Engine:
         workers: int = WORKERS,
         load: Loader = find,
         helper: Sequence[str] = (),
+        restore: bool = True,
     ) -> None:
         self._listener = listener
         self._places = Places(settings.run_dir)
         self._reaper = Reaper(self._places, log)
-        self._watch = RuleWatch(self._places.visited(self._places.own.fd), self._mend, log)
+        here = self._places.visited(self._places.own.fd)
+        self._watch = RuleWatch(here, self._mend, log) if restore else None
         self._helper = Helper(helper, log)
         self._calls = Calls(settings, self._places, self._reaper, log, load, self._helper)
         self._since = time.time()
@@ -80,7 +82,8 @@ class Engine:
         self._reaper.start()
         # what the last engine retired and did not live to delete
         self._reaper.defer(self._places.own, empty_trash)
-        self._watch.start()
+        if self._watch is not None:
+            self._watch.start()
         for worker in self._workers:
             worker.start()
 
@@ -101,7 +104,8 @@ class Engine:
                 worker.join()
         # systemd's socket must stay usable, so workers in accept(2) on it end with the process
         self._helper.close()
-        self._watch.close()
+        if self._watch is not None:
+            self._watch.close()
         self._reaper.stop()
         self._listener.close()
 
@@ -175,7 +179,8 @@ class Engine:
             try:
                 return self._calls.serve(request.body, request.descriptors, shared, connection)
             finally:
-                self._watch.call_ended()
+                if self._watch is not None:
+                    self._watch.call_ended()
         if kind == protocol.STATUS:
             return protocol.frame(kind, jsontext.dumps(self.status()).encode())
         if kind == protocol.SYNC:

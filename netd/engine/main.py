@@ -29,6 +29,7 @@ Runs the engine that serves CNI plugin calls, in the foreground, until SIGTERM o
   --socket PATH    where launchers connect (default: RUN_DIR/cni.sock; a socket passed by systemd comes first)
   --run-dir DIR    what dies with the kernel: ledger, locks, socket (default: {Settings().run_dir})
   --workers N      calls served at a time, 1 to 64 (default: {WORKERS})
+  --no-restore     leave firewall rules that somebody else removes removed
   --version        print the version and the reference release whose behaviour is matched
   --help           print this
 """
@@ -46,6 +47,7 @@ class Options(NamedTuple):
     run_dir: str = Settings().run_dir
     socket: str = ""
     workers: int = WORKERS
+    restore: bool = True
 
 
 def parse(arguments: list[str]) -> Options:
@@ -54,6 +56,9 @@ def parse(arguments: list[str]) -> Options:
     rest = arguments[1:] if arguments[:1] == ["engine"] else arguments[:]
     while rest:
         name, equals, value = rest.pop(0).partition("=")
+        if name == "--no-restore" and not equals:
+            options = options._replace(restore=False)
+            continue
         if name not in ("--socket", "--run-dir", "--workers"):
             raise UsageError(f"unknown argument {name}")
         if not equals:
@@ -106,7 +111,7 @@ def run(options: Options, load: Loader = find) -> int:
     settings = Settings(run_dir=options.run_dir)
     # the helper knows our plugins, not those of another loader
     helper = command(options.run_dir) if load is find else ()
-    engine = Engine(listener, settings, options.workers, load, helper)
+    engine = Engine(listener, settings, options.workers, load, helper, options.restore)
     tell_manager("READY=1", os.environ)
     os.read(wake, 1)
     tell_manager("STOPPING=1", os.environ)

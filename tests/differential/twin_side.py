@@ -72,7 +72,8 @@ class Side:
         self.dumpers: dict[str, Dumper] = {}
         _private_root()
         if kind == "ours":
-            self.engine = EngineProcess(_ENGINE, REAL)
+            # what a case removes is to stay away until the plugins have been asked
+            self.engine = EngineProcess(_ENGINE, REAL, options=("--no-restore",))
             names, settings = tuple(NAMES), self.engine.settings
             install("c", Path("/run/plugins-engine"), settings, names)
             install("twin", Path("/run/plugins-twin"), settings, names)

@@ -31,10 +31,10 @@ def host(tmp_path: Path) -> Iterator[CrashHost]:
 
 
 @contextlib.contextmanager
-def engine(host: CrashHost, directory: str = "engine") -> Iterator[EngineProcess]:
+def engine(host: CrashHost, directory: str = "engine", *more: str) -> Iterator[EngineProcess]:
     """The real one, where the host's launchers look for it."""
     prefix = ("nsenter", f"--net={host.host.path}")
-    options = ("--run-dir", str(host.run_dir), "--socket", host.socket)
+    options = ("--run-dir", str(host.run_dir), "--socket", host.socket, *more)
     running = EngineProcess(host.directory / directory, REAL, prefix, options)
     try:
         yield running
@@ -196,3 +196,13 @@ def test_deleting_does_not_bring_back(host: CrashHost) -> None:
             assert "id: c" not in host.ruleset()
         host.sync(host.socket)
         assert host.files() == empty
+
+
+def test_an_engine_that_is_told_not_to_restores_nothing(host: CrashHost) -> None:
+    with engine(host, "engine", "--no-restore"):
+        container = Container(host, "c1", chain(host, "nftables")).added("engine")
+        host.host.run(["nft", "flush", "ruleset"])
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            assert "pynet" not in host.ruleset()
+        container.deleted("engine")

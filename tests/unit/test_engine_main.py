@@ -18,6 +18,7 @@ def test_options_in_both_spellings() -> None:
     expected = Options("/r", "/s", 8)
     assert parse(["--run-dir", "/r", "--socket", "/s", "--workers", "8"]) == expected
     assert parse(["engine", "--run-dir=/r", "--socket=/s", "--workers=8"]) == expected
+    assert parse(["--no-restore"]).restore is False
     assert parse(["--run-dir=/r"]).socket == "/r/cni.sock"
 
 
