@@ -6,6 +6,7 @@ import json
 import select
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,8 @@ from dhcp_house import (
 from launchers import PLAIN, ROOT
 from plugin_callers import OURS, Caller
 from real_machine import Greeter, greeting
+
+from netd.dhcp import messages4
 
 PORT = 7000
 
@@ -442,3 +445,132 @@ def test_systemd_s_socket_and_an_end_when_nobody_is_left(shore_of: Any, tmp_path
     assert daemon.wait(SECONDS) == 0
     assert Path(path).is_socket() and shore.server.leases() == {}
     listening.close()
+
+
+def test_names_and_mtu_when_they_are_asked_for(shore_of: Any, daemon_of: Any) -> None:
+    options = ("--dhcp-option=6,192.0.2.53", "--dhcp-option=15,example.org", "--dhcp-option=26,1300")
+    shore = shore_of("in-process", (*RANGE, *options, "--dhcp-option=119,one.example,two.example"))
+    daemon = daemon_of()
+    plain = shore.config(daemon)
+    space, result = shore.add(plain)
+    assert "dns" not in shore.caller.ok("dhcp", "ADD", plain, space.path)
+    assert space.namespace().link("eth0").mtu == 1500
+    asked = shore.config(daemon, request=[{"option": code} for code in ("6", "15", "26", "119")])
+    space, result = shore.add(asked, "c2")
+    names = shore.caller.ok("dhcp", "ADD", asked, space.path, container_id="c2")["dns"]
+    search = ["one.example", "two.example"]
+    assert names == {"nameservers": ["192.0.2.53"], "domain": "example.org", "search": search}
+    assert space.namespace().link("eth0").mtu == 1300
+    shore.caller.ok("macvlan", "CHECK", {**asked, "prevResult": result}, space.path, container_id="c2")
+
+
+@pytest.mark.parametrize("way", OURS)
+def test_on_a_bridge_that_leads_to_the_server(way: str, shore_of: Any, daemon_of: Any) -> None:
+    shore = shore_of(way)
+    daemon = daemon_of()
+    shore.host.run(["ip", "link", "add", "br0", "type", "bridge"])
+    shore.host.run(["ip", "link", "set", "br0", "up"])
+    shore.host.run(["ip", "link", "set", "wan", "master", "br0"])
+    config = {**shore.config(daemon), "type": "bridge", "bridge": "br0"}
+    space = shore.container()
+    result = shore.caller.ok("bridge", "ADD", config, space.path)
+    with Greeter(shore.outside, socket.AF_INET, socket.SOCK_STREAM, PORT):
+        seen = greeting(space, "192.0.2.2", PORT, socket.SOCK_STREAM)
+    assert [f"{seen}/24"] == addresses(space) == [each["address"] for each in result["ips"]]
+    shore.caller.ok("bridge", "DEL", config, space.path)
+    await_true("the lease is given back", lambda: shore.server.leases() == {})
+
+
+def test_a_daemon_that_dies_while_a_plugin_waits(shore_of: Any, daemon_of: Any) -> None:
+    shore = shore_of()
+    shore.server.stop()
+    daemon = daemon_of()
+    config = shore.config(daemon)
+    space = shore.container()
+    with ThreadPoolExecutor(1) as pool:
+        adding = pool.submit(shore.caller.error, "macvlan", "ADD", config, space.path)
+        await_true("it waits", lambda: "looking for a lease" in daemon.log())
+        daemon.kill()
+        assert adding.result(SECONDS)["msg"] == "error calling DHCP.Allocate: unexpected EOF"
+    assert "eth0" not in space.run(["ip", "link"]).stdout
+    daemon.start()
+    shore.server.start()
+    shore.caller.ok("macvlan", "ADD", config, space.path)
+    assert len(addresses(space)) == 1
+
+
+def test_del_without_its_daemon_still_removes_the_device(shore_of: Any, daemon_of: Any) -> None:
+    """And says so; the lease goes with the next daemon, who finds the interface gone."""
+    shore = shore_of()
+    daemon = daemon_of()
+    config = shore.config(daemon)
+    space, _ = shore.add(config)
+    daemon.kill()
+    told = shore.caller.error("macvlan", "DEL", config, space.path)
+    assert told["msg"].startswith("error dialing DHCP daemon: ")
+    assert "eth0" not in space.run(["ip", "link"]).stdout
+    daemon.start()
+    await_true("it is forgotten", lambda: daemon.kept() == 0)
+    shore.delete(config, space)
+
+
+class Brief:
+    """A server whose leases last `seconds`, by our own codec; it gives 192.0.2.77 and then 192.0.2.78 and so on."""
+
+    def __init__(self, space: Any, seconds: int) -> None:
+        self._socket = space.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, 25, b"lan")
+        self._socket.bind(("", 67))
+        self._socket.settimeout(0.05)
+        self._seconds = seconds
+        self.heard: list[int] = []
+        self.last = 77
+        self.silent = self._stopped = False
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stopped:
+            try:
+                data, _ = self._socket.recvfrom(4096)
+            except TimeoutError:
+                continue
+            message = messages4.decode(data)
+            self.heard.append(message.type)
+            kind = {messages4.DISCOVER: messages4.OFFER, messages4.REQUEST: messages4.ACK}.get(message.type)
+            if kind is not None and not self.silent:
+                options = {messages4.TYPE: bytes((kind,)), messages4.SERVER: bytes((192, 0, 2, 2))}
+                options[messages4.SUBNET_MASK] = b"\xff\xff\xff\0"
+                options[messages4.LEASE_TIME] = self._seconds.to_bytes(4, "big")
+                yours = message.client if any(message.client) else bytes((192, 0, 2, self.last))
+                answer = message.replace(from_server=True, options=options, yours=yours)
+                self._socket.sendto(messages4.encode(answer), ("255.255.255.255", 68))
+
+    def close(self) -> None:
+        self._stopped = True
+        self._thread.join()
+        self._socket.close()
+
+
+def test_an_address_whose_time_is_over_goes_and_the_next_one_comes(shore_of: Any, daemon_of: Any) -> None:
+    shore = shore_of()
+    shore.server.stop()
+    server = Brief(shore.outside, 3)
+    try:
+        daemon = daemon_of("ours", "-resendmax", "500ms")
+        space, _ = shore.add(shore.config(daemon))
+        assert addresses(space) == ["192.0.2.77/24"]
+        mark = len(server.heard)
+        await_true("it is renewed", lambda: server.heard[mark:].count(messages4.REQUEST) >= 2)
+        assert messages4.DISCOVER not in server.heard[mark:]
+        server.silent = True
+        await_true("its time is over", lambda: addresses(space) == [])
+        assert "lost 192.0.2.77/24: it has expired" in daemon.log()
+        daemon.kill()
+        daemon.start()
+        server.last = 78
+        server.silent = False
+        await_true("there is another one", lambda: addresses(space) == ["192.0.2.78/24"])
+    finally:
+        server.close()
