@@ -129,19 +129,24 @@ def refused(where: str, reference: str, text: str) -> None:
     ALLOWED.append(Allowed((where, reference), explains))
 
 
+def _better(step: Step, command: str, pattern: re.Pattern[str]) -> bool:
+    """The reference's call failed with such a text, and ours at the same place in the list did not."""
+    last = len(step.theirs) - 1
+    return (
+        step.command == command
+        and bool(pattern.search(str(step.their_failure.get("msg", ""))))
+        and last < len(step.ours)
+        and step.ours[last][1] == 0
+    )
+
+
 def served(where: str, reference: str, text: str) -> None:
     """Adds a row: ours serves an ADD that the reference refuses with this text (a pattern).  From then on the sides
-    are not alike; ours has to go on without an error."""
+    are not alike."""
     pattern = re.compile(text)
-
-    def explains(step: Step, _seen: Difference) -> bool:
-        met = any(
-            each.command == "ADD" and not each.our_failure and pattern.search(str(each.their_failure.get("msg", "")))
-            for each in step.so_far
-        )
-        return met and not step.our_failure
-
-    ALLOWED.append(Allowed((where, reference), explains))
+    ALLOWED.append(
+        Allowed((where, reference), lambda step, _: any(_better(each, "ADD", pattern) for each in step.so_far))
+    )
 
 
 def passed(where: str, reference: str, text: str) -> None:
@@ -155,13 +160,27 @@ def passed(where: str, reference: str, text: str) -> None:
     ALLOWED.append(Allowed((where, reference), explains))
 
 
-def stricter(where: str, reference: str, text: str) -> None:
-    """Adds a row: ours complains in CHECK with this text (a pattern) about what the reference does not look at."""
+def deleted(where: str, reference: str, text: str) -> None:
+    """Adds a row: a DEL succeeds where the reference's fails with this text (a pattern); what it should have removed
+    is gone on our side."""
+    pattern = re.compile(text)
+
+    def explains(step: Step, seen: Difference) -> bool:
+        if seen.where.startswith("call/"):
+            return _better(step, "DEL", pattern)
+        return any(_better(each, "DEL", pattern) for each in step.so_far) and step.gone(seen.where, seen.ours)
+
+    ALLOWED.append(Allowed((where, reference), explains))
+
+
+def stricter(where: str, reference: str, text: str, command: str = "CHECK") -> None:
+    """Adds a row: ours complains in CHECK, or in STATUS, with this text (a pattern) about what the reference does not
+    look at."""
     pattern = re.compile(text)
 
     def explains(step: Step, seen: Difference) -> bool:
         complaint = pattern.search(str(step.our_failure.get("msg", "")))
-        return step.command == "CHECK" and seen.where.startswith("call/") and bool(complaint)
+        return step.command == command and seen.where.startswith("call/") and bool(complaint)
 
     ALLOWED.append(Allowed((where, reference), explains))
 
@@ -170,7 +189,7 @@ def stricter(where: str, reference: str, text: str) -> None:
 _PERMANENT = re.compile(
     r"host/(route|vlan)/.*"
     r"|c\d+/(addr/lo|route/local)/.*"
-    r"|host/link/.*/ipv[46]/forwarding"
+    r"|host/link/.*/ipv[46]/forwarding|host/link/hd0/flags"
     r"|host/sysctl/net/(ipv4/ip_forward|ipv6/conf/all/forwarding)"
     r"|host/ip6?tables/(filter|nat)/(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)"
     r"|host/ip6?tables/filter/CNI-(FORWARD|ADMIN)"

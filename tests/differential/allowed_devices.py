@@ -1,0 +1,42 @@
+"""The differences of macvlan, tap, host-device, bandwidth and sbr that are meant; see `allowed_differences`."""
+
+from __future__ import annotations
+
+import re
+
+from difference_forms import Difference, Step, allowed, deleted, refused, stricter
+
+deleted("host-device", "the second DEL fails, and one of a missing namespace", 'failed to find "|failed to open netns')
+deleted(
+    "host-device",
+    "DEL fails where an interface of that name has no alias",
+    "alias is not set|error with host device|not found or unsupported",
+)
+deleted("host-device", "DEL refuses a configuration that names no device", 'specify either "device"')
+deleted(
+    "sbr",
+    "DEL of a missing namespace fails and leaves a regular file",
+    "no such file or directory|unknown FS magic",
+)
+refused("sbr", "a negative `table` is refused by the kernel", r"'table': -?\d+ (is negative|does not fit)")
+refused("sbr", "`gateways` are not looked at where `table` is given", "static gateway|gateways list")
+stricter("sbr", "CHECK always succeeds", "")
+deleted("bandwidth", "a rate or burst of less than a byte", "must also be set|cannot be more than 4GB")
+refused(
+    "bandwidth", "a rate or burst of less than a byte", r"'(runtimeConfig\.bandwidth\.)?(ingress|egress)(Rate|Burst)':"
+)
+refused("tap", "an interface that exists is reported as a success", "^failed to rename tap to")
+
+
+@allowed("bandwidth", "the redirection to the ifb is there twice")
+def _(_step: Step, seen: Difference) -> bool:
+    if re.fullmatch(r"host/link/bwp[0-9a-f]{12}/alias", seen.where):
+        return seen.theirs == ""
+    twice = re.sub(r" action 2 verdict 0 to 1 bwp[0-9a-f]{12}", "", seen.theirs or "")
+    return seen.where.startswith("host/filter/") and twice == seen.ours
+
+
+@allowed("tap", "with `owner` and `group`, `mtu` and `mac` are ignored; a bad `mac` is noticed by the program `ip`")
+def _(step: Step, seen: Difference) -> bool:
+    ran = "failed to run command" in str(step.their_failure.get("msg"))
+    return ran and bool(step.our_failure) and seen.where.endswith("/tap/output")

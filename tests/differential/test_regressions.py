@@ -1,0 +1,118 @@
+"""Cases that once differed, and one for each kind of difference that is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from comparison import Comparison
+from verdict import judge
+
+_V4 = {"type": "host-local", "ranges": [[{"subnet": "10.1.2.0/24"}]]}
+_DUAL = {"type": "host-local", "ranges": [[{"subnet": "10.1.2.0/24"}], [{"subnet": "fd00:1::/64"}]]}
+_BRIDGE = {"type": "bridge", "isGateway": True, "ipMasq": True, "ipam": _DUAL}
+_PORT = {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
+_TWO = {"type": "host-local", "ranges": [[{"subnet": "10.1.2.0/24"}], [{"subnet": "10.1.4.0/24"}]]}
+_LIMITS = {"ingressRate": 800_000, "ingressBurst": 80_000, "egressRate": 1_600_000, "egressBurst": 80_000}
+_BLIND = {"command": "DEL", "netns": ""}
+
+CASES: dict[str, dict[str, Any]] = {
+    "an empty subnet": {"plugins": [{"type": "bridge", "ipam": {"type": "host-local", "ranges": [[{"subnet": ""}]]}}]},
+    "a wrong address before wrong CNI_ARGS": {
+        "args": "K=V",
+        "plugins": [{"type": "bridge", "ipam": _V4, "runtimeConfig": {"ips": ["bad"]}}],
+    },
+    "an empty address": {"plugins": [{"type": "bridge", "ipam": _V4, "args": {"cni": {"ips": [""]}}}]},
+    "a route without destination": {"plugins": [{"type": "bridge", "ipam": {**_V4, "routes": [{}]}}]},
+    "dns of a wrong type and no namespace": {
+        "plugins": [{"type": "bridge", "dns": {"search": [1]}}],
+        "steps": [{"command": "ADD", "vanish": True}],
+    },
+    "CHECK: promiscuity of the bridge": {
+        "plugins": [_BRIDGE],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["ip link set cni0 promisc on"]}, "DEL"],
+    },
+    "CHECK: promiscuity of the interface": {
+        "plugins": [_BRIDGE, {"type": "tuning"}],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip link set eth0 promisc on"]}, "DEL"],
+    },
+    "CHECK: the container's address": {
+        "plugins": [{**_BRIDGE, "ipam": _V4}],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip link set eth0 address 0a:00:00:00:00:77"]}, "DEL"],
+    },
+    "an unknown backend with options of iptables": {
+        "plugins": [_BRIDGE, {"type": "portmap", "backend": "x", "externalSetMarkChain": "A"}]
+    },
+    "an empty backend with options of nftables": {
+        "plugins": [_BRIDGE, {"type": "portmap", "backend": "", "conditionsV4": ["ip", "saddr", "192.0.2.0/24"]}]
+    },
+    "markMasqBit and an empty externalSetMarkChain": {
+        "plugins": [_BRIDGE, {"type": "portmap", "markMasqBit": 1, "externalSetMarkChain": ""}]
+    },
+    "the usual chain": {
+        "plugins": [
+            {"type": "loopback"},
+            _BRIDGE,
+            {"type": "portmap", "runtimeConfig": {"portMappings": [_PORT]}},
+            {"type": "firewall", "ingressPolicy": "same-bridge"},
+            {"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "500"}},
+        ],
+        "sysctls": ["net/core/somaxconn"],
+    },
+    "the usual chain, in the oldest layout that firewall knows, without the engine": {
+        "version": "0.4.0",
+        "way": "lone",
+        "plugins": [_BRIDGE, {"type": "portmap", "runtimeConfig": {"portMappings": [_PORT]}}, {"type": "firewall"}],
+    },
+    "DEL that sees nothing": {"plugins": [_BRIDGE], "steps": ["ADD", _BLIND]},
+    "two interfaces on one network": {
+        "plugins": [_BRIDGE, {"type": "portmap", "runtimeConfig": {"portMappings": [_PORT]}}],
+        "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
+    },
+    "several addresses of a family": {"plugins": [{**_BRIDGE, "isGateway": False, "ipam": _TWO}]},
+    "with duplicate address detection": {"plugins": [{**_BRIDGE, "enabledad": True}], "dad": True},
+    "a default route of IPAM": {
+        "plugins": [{**_BRIDGE, "isDefaultGateway": True, "ipam": {**_V4, "routes": [{"dst": "0.0.0.0/0"}]}}]
+    },
+    "no addresses": {"plugins": [{"type": "bridge"}]},
+    "0.2.0 without addresses": {"version": "0.2.0", "plugins": [{"type": "bridge"}]},
+    "a result passed on that 0.1.0 cannot express": {
+        "version": "0.1.0",
+        "prevResult": {"cniVersion": "0.1.0"},
+        "plugins": [{"type": "tuning"}],
+    },
+    "the own namespace": {"plugins": [_BRIDGE], "steps": [{"command": "ADD", "netns": "/proc/self/ns/net"}]},
+    "STATUS of what an ADD would refuse": {
+        "version": "1.1.0",
+        "args": "K=V",
+        "plugins": [_BRIDGE],
+        "steps": ["STATUS"],
+    },
+    "both limits": {
+        "plugins": [
+            _BRIDGE,
+            {
+                "type": "bandwidth",
+                "ingressRate": 800_000,
+                "ingressBurst": 80_000,
+                "egressRate": 1_600_000,
+                "egressBurst": 80_000,
+            },
+        ]
+    },
+    "source based routing": {"plugins": [_BRIDGE, {"type": "sbr"}]},
+    "macvlan": {
+        "plugins": [{"type": "macvlan", "master": "up0", "ipam": _DUAL}],
+        "setup": ["ip link add up0 type veth peer name up1", "ip link set up1 up", "ip link set up0 up"],
+    },
+    "tap": {"plugins": [{"type": "tap", "ipam": _V4}]},
+    "host-device": {
+        "plugins": [{"type": "host-device", "device": "hd0", "ipam": _V4}],
+        "setup": ["ip link add hd0 type veth peer name hd1", "ip link set hd1 up"],
+    },
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(comparison: Comparison, name: str) -> None:
+    judge(comparison, CASES[name])
