@@ -171,19 +171,14 @@ def test_gc_and_status(shore: Shore, plugin: str) -> None:
 
 
 def test_executed_as_a_runtime_does(netns: Callable[[], Any], tmp_path: Path) -> None:
-    """One plugin without an engine: an interpreter's start takes a second here, and what it runs is the same."""
+    """Without an engine, whose start takes too long here; tests/netns/test_links_executed.py has one."""
     ipam = {"type": "static", "addresses": [{"address": "10.1.2.3/24"}]}
-    for way, plugins in (("engine", tuple(KINDS)), ("in-process", ("ipvlan",))):
-        caller = Caller(way, netns, tmp_path)
-        host, space = caller.host.namespace(), caller.make()
-        host.create_veth("wan", "lan", caller.make().namespace())
-        for plugin in plugins:
-            config = {"cniVersion": "1.1.0", "name": "net", "type": plugin, "master": "wan", "ipam": ipam}
-            result = caller.ok(plugin, "ADD", config, space.path)
-            assert result["ips"] == [{"address": "10.1.2.3/24", "interface": 0}]
-            if way == "engine":
-                caller.ok(plugin, "CHECK", {**config, "prevResult": result}, space.path)
-            assert names(space) == ["lo", "eth0"]
-            caller.ok(plugin, "DEL", config, space.path)
-            assert names(space) == ["lo"]
-        caller.close()
+    caller = Caller("in-process", netns, tmp_path)
+    host, space = caller.host.namespace(), caller.make()
+    host.create_veth("wan", "lan", caller.make().namespace())
+    config = {"cniVersion": "1.1.0", "name": "net", "type": "ipvlan", "master": "wan", "ipam": ipam}
+    result = caller.ok("ipvlan", "ADD", config, space.path)
+    assert result["ips"] == [{"address": "10.1.2.3/24", "interface": 0}]
+    assert names(space) == ["lo", "eth0"]
+    caller.ok("ipvlan", "DEL", config, space.path)
+    assert names(space) == ["lo"]
