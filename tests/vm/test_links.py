@@ -1,4 +1,6 @@
-"""ipvlan, vlan and dummy: traffic between containers and with the world outside, and what stays afterwards."""
+"""ipvlan, vlan and dummy: traffic between containers and with the world outside, and what stays afterwards.
+
+Their READMEs' examples are executed here, by launchers; tests/netns/test_links_executed.py has an engine too."""
 
 from __future__ import annotations
 
@@ -11,7 +13,6 @@ import pytest
 pytest.register_assert_rewrite("link_twins")
 
 from link_twins import WiredMachine  # noqa: E402
-from plugin_callers import Caller  # noqa: E402
 from real_machine import ping  # noqa: E402
 
 from pycni.firewall.facts import Owner  # noqa: E402
@@ -168,17 +169,3 @@ def test_gc_and_status(shore: Shore, plugin: str) -> None:
     if plugin != "dummy":
         refused = machine.error(plugin, "STATUS", {**config, "master": "nowhere"}, "")
         assert refused == {"code": 50, "msg": 'master "nowhere": Link not found'}
-
-
-def test_executed_as_a_runtime_does(netns: Callable[[], Any], tmp_path: Path) -> None:
-    """Without an engine, whose start takes too long here; tests/netns/test_links_executed.py has one."""
-    ipam = {"type": "static", "addresses": [{"address": "10.1.2.3/24"}]}
-    caller = Caller("in-process", netns, tmp_path)
-    host, space = caller.host.namespace(), caller.make()
-    host.create_veth("wan", "lan", caller.make().namespace())
-    config = {"cniVersion": "1.1.0", "name": "net", "type": "ipvlan", "master": "wan", "ipam": ipam}
-    result = caller.ok("ipvlan", "ADD", config, space.path)
-    assert result["ips"] == [{"address": "10.1.2.3/24", "interface": 0}]
-    assert names(space) == ["lo", "eth0"]
-    caller.ok("ipvlan", "DEL", config, space.path)
-    assert names(space) == ["lo"]
