@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pycni.kernel.model import format_mac
 from pycni.plan import layer
-from pycni.plan.teardown import Failures
+from pycni.plan.teardown import Failures, Retired
 from pycni.plan.verify import container_interface, verify_addresses, verify_routes
 from pycni.record import Record
 from pycni.spec.errors import CniError, KernelError, NotAvailable
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _NO_DEFAULT = "no default route interface found"
 _NOT_FOUND = "Link not found"
+_RETIRED = ("macvlan", "dummy", "tun")
+"""Kinds of devices that are as good as gone once they are down."""
 
 
 # --- the device on top of which another one is made ------------------------------------------------------------------
@@ -126,7 +128,11 @@ def _remove(context: Context, name: str) -> None:
     if container is None or link is None:
         return
     try:
-        container.delete_link(link.index)
+        # a passthru device would keep its parent from the next one for as long as it exists, as a VLAN its number
+        if context.host.deferring and link.kind in _RETIRED and context.config.section.string("mode") != "passthru":
+            context.host.defer(Retired(container, link))
+        else:
+            container.delete_link(link.index)
     except KernelError as error:
         raise CniError(f'failed to delete "{name}": {error.msg}') from None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from pycni.firewall.facts import Owner
 from pycni.firewall.naming import attachment_hash, network_hash, newborn_group
-from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
+from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP, Namespace
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError, KernelError
 
@@ -49,6 +51,24 @@ class Failures:
 def empty_trash(namespace: NamespaceApi) -> None:
     """Deletes the retired links of a namespace, all of them in one RCU wait."""
     namespace.delete_group(TRASH_GROUP)
+
+
+class Retired:
+    """Puts a device of a container out of use at once, and deletes it when called: destroying it costs an RCU wait of
+    16 ms.  Until then the container's namespace is kept open; with it the device would go as well."""
+
+    def __init__(self, container: NamespaceApi, link: Link) -> None:
+        self._fd = os.dup(container.fd)
+        try:
+            container.set_link(link.index, group=TRASH_GROUP)
+            container.discard_name(link.index)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __call__(self, _host: NamespaceApi) -> None:
+        with Namespace(self._fd, owned=True) as container:
+            empty_trash(container)
 
 
 def find_interface(context: Context) -> tuple[Link | None, tuple[Prefix, ...]]:

@@ -13,6 +13,7 @@ from engine_process import REAL, EngineProcess
 from launchers import ENTRY, call, install
 from reference_plugins import directory as reference_directory
 
+from netd.engine.client import sync
 from pycni_plugins import NAMES
 
 OURS = ("engine", "in-process")
@@ -64,7 +65,10 @@ class Caller:
             "CNI_PATH": str(self.bin),
             **environment,
         }
-        return call(self.bin / plugin, variables, json.dumps(config).encode(), self.within)
+        done = call(self.bin / plugin, variables, json.dumps(config).encode(), self.within)
+        if command == "DEL" and self._engine is not None:
+            sync(self._engine.socket)  # what it put off is done, too
+        return done
 
     def ok(self, plugin: str, command: str, config: Mapping[str, Any], netns: str, **options: Any) -> Any:
         """A successful call's result, None when it prints nothing."""
