@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from _socket import socket
+from _socket import AF_UNIX, SOCK_STREAM, socket
 from collections.abc import Callable
+from threading import BoundedSemaphore, Thread
 
 from netd.engine import protocol
 from netd.engine.connection import send
@@ -25,6 +26,10 @@ from pycni_plugins.execution import execute
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycni.skeleton import Loader
+
+
+MOST_APART = 64
+"""Calls that may wait long and are served at a time; the others' callers run them in-process."""
 
 
 class Calls:
@@ -48,6 +53,7 @@ class Calls:
         self._load = load
         self.surroundings = Surroundings()
         self._memory = Memory()
+        self._waiting = BoundedSemaphore(MOST_APART)
 
     def serve(self, body: bytes, descriptors: tuple[int, ...], shared: bool, connection: socket) -> bytes:
         """The frame to answer with, empty when that was or will be done.  ProtocolError when the body is malformed.
@@ -58,8 +64,6 @@ class Calls:
         if len(descriptors) < 2:
             raise ProtocolError("call without the caller's root directory and network namespace")
         root, netns, *container = descriptors
-        if _may_wait_long(call):
-            return self._decline(call)
         if not shared or not self.surroundings.is_root(root) or depends_on_directory(call.environment, call.stdin):
             return b"" if self._sent_abroad(call, body, connection, root) else self._decline(call)
         try:
@@ -70,11 +74,20 @@ class Calls:
         if entered is None:
             return self._decline(call)
         place, new = entered
+        if new:  # an engine that died here may have left retired links
+            self._reaper.defer(place, empty_trash)
+        if not _may_wait_long(call):
+            self._finish(call, place, container[0] if container else None, connection)
+            return b""
+        if self._apart(call, place, container[0] if container else None, connection):
+            return b""
+        self._places.leave(place)
+        return self._decline(call)
+
+    def _finish(self, call: Call, place: Place, container: int | None, connection: socket) -> None:
         namespace = self._places.borrow(place)
         try:
-            if new:  # an engine that died here may have left retired links
-                self._reaper.defer(place, empty_trash)
-            answer = self._execute(call, place, namespace, container[0] if container else None)
+            answer = self._execute(call, place, namespace, container)
             # what follows need not keep the caller waiting
             send(connection, protocol.answer_frame(answer.status, answer.stdout, answer.stderr))
         finally:
@@ -82,7 +95,35 @@ class Calls:
             self._places.leave(place)
             if place is not self._places.own:
                 self._reaper.look_again()
-        return b""
+
+    def _apart(self, call: Call, place: Place, container: int | None, connection: socket) -> bool:
+        """Has a thread of its own finish the call; False when there are too many already, or no descriptors."""
+        if not self._waiting.acquire(blocking=False):
+            return False
+        kept: list[int] = []
+        try:
+            kept += [os.dup(connection.fileno())]
+            kept += [os.dup(container)] if container is not None else []
+            Thread(target=self._finish_apart, args=(call, place, kept), daemon=True).start()
+        except (OSError, RuntimeError) as error:
+            self._log(f"a thread for a call that may wait: {error}")
+            for fd in kept:
+                os.close(fd)
+            self._waiting.release()
+            return False
+        return True
+
+    def _finish_apart(self, call: Call, place: Place, kept: list[int]) -> None:
+        connection = socket(AF_UNIX, SOCK_STREAM, 0, kept[0])
+        try:
+            self._finish(call, place, kept[1] if len(kept) > 1 else None, connection)
+        except OSError as error:
+            self._log(f"lost a caller: {error.strerror}")
+        finally:
+            connection.close()
+            for fd in kept[1:]:
+                os.close(fd)
+            self._waiting.release()
 
     def _sent_abroad(self, call: Call, body: bytes, connection: socket, root: int) -> bool:
         pidfd = pidfd_of(connection)
@@ -132,6 +173,6 @@ class Calls:
 
 
 def _may_wait_long(call: Call) -> bool:
-    """Whether this may wait minutes for a DHCP server: a few such calls would hold all workers.  The caller runs it in
-    a process of its own instead, as it does some others that only mention dhcp."""
+    """Whether this may wait minutes for a DHCP server: a few such calls would hold all workers.  Some only mention
+    dhcp, and lose nothing."""
     return b'"dhcp"' in call.stdin and call.environment.get("CNI_COMMAND") == "ADD"

@@ -321,7 +321,7 @@ def test_who_gives_up_leaves_nothing(shore_of: Any, daemon_of: Any) -> None:
 
 
 def test_calls_that_wait_for_a_server_keep_no_one_else_waiting(shore_of: Any, daemon_of: Any) -> None:
-    """The engine leaves them to their callers: it has four workers."""
+    """They get threads of their own: the engine has four workers."""
     shore = shore_of("engine")
     shore.server.stop()
     daemon = daemon_of("ours", "-resendtimeout", "4s")
