@@ -221,7 +221,10 @@ class Transaction:
                 self._warn(f"could not read {path}: {error.strerror}")
                 continue
             self._sysctl(ops.Sysctl(ops.CONTAINER, path, "0", required=True))
-        self._sysctl(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{name}/keep_addr_on_down", "1", required=True))
+        try:
+            self._sysctl(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{name}/keep_addr_on_down", "1", required=True))
+        except CniError as error:
+            raise CniError(f'failed to enable keep_addr_on_down for interface "{name}": {error.msg}') from None
 
     def _await_dad(self, container: NamespaceApi, index: int, name: str) -> None:
         deadline = time.monotonic() + _DAD_SECONDS
