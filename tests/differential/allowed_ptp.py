@@ -1,0 +1,40 @@
+"""The differences of ptp and static that are meant; see `allowed_differences`."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from difference_forms import Difference, Step, allowed, refused, served
+
+
+@allowed("ptp", "waits 1 to 2 s for duplicate address detection")
+def _(step: Step, seen: Difference) -> bool:
+    if step.plugin("ptp") is None:
+        return False
+    if re.fullmatch(r"(c\d+|host)/link/[^/]+(/c\d+/eth\d|/eth\d)?/ipv6/accept_dad", seen.where):
+        return (seen.ours, seen.theirs) == ("0", "1")
+    # the host's end is still at it when the reference's ADD ends
+    return bool(re.match(r"host/(addr|route)/.*fd", seen.where))
+
+
+@allowed("static", "`GATEWAY` of CNI_ARGS is only that of addresses from CNI_ARGS")
+def _(step: Step, _seen: Difference) -> bool:
+    return "GATEWAY=" in str(step.case["args"]) and '"static"' in json.dumps(step.case["plugins"])
+
+
+refused("ptp", "an address without a gateway fails", "returned no gateway for")
+served("ptp", "an address without a gateway fails", "failed to (add|delete) route")
+
+
+@allowed("ptp", "DEL stops when the IPAM plugin's fails")
+def _(step: Step, seen: Difference) -> bool:
+    failed = any(each.command == "DEL" and each.their_failure for each in step.so_far)
+    return step.plugin("ptp") is not None and failed and step.gone(seen.where, seen.ours)
+
+
+@allowed("ptp", "addresses stay allocated when IPAM gives none")
+def _(step: Step, seen: Difference) -> bool:
+    refused_add = any(each.command == "ADD" and each.our_failure for each in step.so_far)
+    leases = seen.where.startswith(("file/var/lib/cni/networks", "file/run/leases"))
+    return step.plugin("ptp") is not None and refused_add and leases and step.gone(seen.where, seen.ours)
