@@ -19,7 +19,6 @@ deleted(
     "no such file or directory|unknown FS magic",
 )
 refused("sbr", "a negative `table` is refused by the kernel", r"'table': -?\d+ (is negative|does not fit)")
-refused("sbr", "`gateways` are not looked at where `table` is given", "static gateway|gateways list")
 stricter("sbr", "CHECK always succeeds", "")
 deleted("bandwidth", "a rate or burst of less than a byte", "must also be set|cannot be more than 4GB")
 refused(
@@ -34,6 +33,14 @@ def _(_step: Step, seen: Difference) -> bool:
         return seen.theirs == ""
     twice = re.sub(r" action 2 verdict 0 to 1 bwp[0-9a-f]{12}", "", seen.theirs or "")
     return seen.where.startswith("host/filter/") and twice == seen.ours
+
+
+@allowed("sbr", "v1.9.1 ignores `gateways` and `addSourceHints`")
+def _(step: Step, seen: Difference) -> bool:
+    keys = step.plugin("sbr") or {}
+    known = {name.lower() for name, value in keys.items() if value}
+    inside = seen.where.startswith(("call/", "c1/route/", "c1/rule/"))
+    return bool(known & {"gateways", "addsourcehints"}) and (inside or step.gone(seen.where, seen.ours))
 
 
 @allowed("tap", "with `owner` and `group`, `mtu` and `mac` are ignored; a bad `mac` is noticed by the program `ip`")
