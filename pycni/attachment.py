@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pycni.kernel.model import format_mac
 from pycni.plan import layer
-from pycni.plan.teardown import Failures, Retired
+from pycni.plan.teardown import Failures, Retired, empty_trash
 from pycni.plan.verify import container_interface, verify_addresses, verify_routes
 from pycni.record import Record
 from pycni.spec.errors import CniError, KernelError, NotAvailable
@@ -115,18 +115,28 @@ def detach(context: Context) -> None:
     has_ipam, first = bool(context.config.ipam_type), context.config.frees_addresses_first
     if has_ipam and first:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
-    failures.attempt(lambda: _remove(context, context.request.ifname))
+    found = failures.attempt(lambda: _remove(context, context.request.ifname))
     failures.attempt(lambda: _remove(context, layer.temporary_name(context.owner)))
+    if found is False:
+        failures.attempt(lambda: _sweep(context))
     if has_ipam and not first:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "DEL"))
     failures.raise_first()
 
 
-def _remove(context: Context, name: str) -> None:
+def _sweep(context: Context) -> None:
+    """An engine that was killed may have left the device retired, where no engine looks for it."""
+    container = context.container_or_none()
+    if container is not None:
+        empty_trash(container)
+
+
+def _remove(context: Context, name: str) -> bool:
+    """Whether there was such a device; it is out of use."""
     container = context.container_or_none()
     link = None if container is None else container.link(name)
     if container is None or link is None:
-        return
+        return False
     try:
         # a passthru device would keep its parent from the next one for as long as it exists, as a VLAN its number
         if context.host.deferring and link.kind in _RETIRED and context.config.section.string("mode") != "passthru":
@@ -135,6 +145,7 @@ def _remove(context: Context, name: str) -> None:
             container.delete_link(link.index)
     except KernelError as error:
         raise CniError(f'failed to delete "{name}": {error.msg}') from None
+    return True
 
 
 def collect(context: Context) -> None:

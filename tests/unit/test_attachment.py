@@ -13,6 +13,7 @@ from pycni.firewall.facts import Owner
 from pycni.kernel.kinds import Dummy
 from pycni.kernel.memory import MemoryNamespace
 from pycni.kernel.memory_virtual import MemoryVirtualLinks
+from pycni.kernel.namespace import TRASH_GROUP
 from pycni.plan.layer import temporary_name
 from pycni.spec.errors import KernelError
 
@@ -78,6 +79,17 @@ def test_del_removes_what_has_not_got_its_name_yet(machine: Machine, plugin: str
     machine.container.virtual().create(Dummy(), temporary_name(Owner("net", "c1", "eth0")), machine.container)
     machine.succeeds(plugin, "DEL", config(machine))
     assert [each.name for each in machine.container.links()] == ["lo"]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_del_removes_what_a_killed_engine_had_retired(machine: Machine, plugin: str) -> None:
+    machine.add(plugin, config(machine))
+    link = machine.container.link("eth0")
+    assert link is not None
+    machine.container.set_link(link.index, group=TRASH_GROUP)
+    machine.container.discard_name(link.index)
+    machine.succeeds(plugin, "DEL", config(machine))
+    assert {each.name for each in machine.container.links()} == {"lo"}
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
