@@ -164,9 +164,12 @@ class Attachment:
         return answers.result(self.keys, four, six)
 
     def answer(self, answer: Answer) -> None:
-        """Calls `answer` as soon as all leases are there, or cannot be had."""
+        """Calls `answer` as soon as all leases are there, or cannot be had; at once when one was lost again, which may
+        take for ever."""
         if self.is_bound:
             answer(self._result_or_error())
+        elif self._established:
+            answer(CniError(f"{self.origin.key} has lost its lease, and no server gives another one"))
         else:
             self._waiting.append(answer)
 

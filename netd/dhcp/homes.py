@@ -24,16 +24,20 @@ class Homes:
 
     def watch(self, key: object, path: str, identity: tuple[int, int], gone: Callable[[], None]) -> None:
         """Until `forget(key)`.  A path in a directory that cannot be watched is not; its lease runs out in the end."""
-        process = _process_of(path)
-        if process:
-            self._watch_process(key, process, gone)
-            return
-        directory = os.path.dirname(path)
 
         def look() -> None:
             if not exists(path, identity):
                 gone()
 
+        process = _process_of(path)
+        if process:
+            self._watch_process(key, process, gone)
+        else:
+            self._watch_file(key, os.path.dirname(path), look)
+        # it may have gone before it was watched
+        self._loop.after(0, look)
+
+    def _watch_file(self, key: object, directory: str, look: Callable[[], None]) -> None:
         try:
             if directory not in self._watches:
                 watch = Watch(directory)

@@ -192,6 +192,25 @@ def test_ipv6_alone_and_in_two_messages(shore_of: Any, daemon_of: Any) -> None:
     await_true("the lease is given back", lambda: shore.server.leases() == {})
 
 
+def test_an_address_that_somebody_has_is_declined(shore_of: Any, daemon_of: Any) -> None:
+    """The kernel finds out, after ADD; the container gets the other one."""
+    shore = shore_of("in-process", ("--dhcp-range=fd99::100,fd99::101,64,2m",))
+    config = shore.config(daemon_of(), family="ipv6")
+    probe, result = shore.add(config)
+    shore.delete(config, probe)
+    taken = result["ips"][0]["address"].removesuffix("/128")
+    other = {"fd99::100": "fd99::101", "fd99::101": "fd99::100"}[taken]
+    owner = shore.container()
+    device = ["link", "wan", "netns", owner.path, "type", "macvlan", "mode", "bridge"]
+    shore.host.run(["ip", "link", "add", "eth0", *device])
+    owner.run(["ip", "addr", "add", f"{taken}/64", "dev", "eth0", "nodad"])
+    owner.run(["ip", "link", "set", "eth0", "up"])
+    space = shore.caller.make()  # with duplicate address detection
+    assert shore.caller.ok("macvlan", "ADD", config, space.path)["ips"] == result["ips"]
+    await_true("it is declined", lambda: "DHCPDECLINE" in shore.server.log())
+    await_true("there is another one", lambda: addresses(space) == [f"{other}/128"])
+
+
 def test_one_container_is_the_same_to_the_server_each_time(shore_of: Any, daemon_of: Any) -> None:
     """By its DUID: dnsmasq chooses DHCPv6 addresses by it, and so the same one again."""
     shore = shore_of("in-process", RANGE6)
@@ -567,6 +586,12 @@ def test_an_address_whose_time_is_over_goes_and_the_next_one_comes(shore_of: Any
         server.silent = True
         await_true("its time is over", lambda: addresses(space) == [])
         assert "lost 192.0.2.77/24: it has expired" in daemon.log()
+        text = "c1/net/eth0 has lost its lease, and no server gives another one"
+        told = shore.caller.error("dhcp", "ADD", shore.config(daemon), space.path)
+        assert told["msg"] == f"error calling DHCP.Allocate: {text}"
+        assert (
+            "no lease for c1/net/eth0" in shore.caller.error("dhcp", "CHECK", shore.config(daemon), space.path)["msg"]
+        )
         daemon.kill()
         daemon.start()
         server.last = 78
