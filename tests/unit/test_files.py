@@ -127,6 +127,7 @@ def test_looks(root: int, tmp_path: Path) -> None:
         look(root, "/d/link/")
 
 
+@settings(deadline=None)
 @given(PATHS)
 def test_normal_paths(path: str) -> None:
     found = normal(path)
