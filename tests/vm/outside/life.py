@@ -36,8 +36,8 @@ CNITOOL = os.environ.get("CNITOOL", "")
 PROGRAMS = Path(sys.executable).parent
 IMAGE = "local/busybox:test"
 LAN, NEIGHBOUR = "192.0.2.1", "192.0.2.2"
-PATIENCE = 60.0
-"""Seconds that nothing takes, on an emulated and busy machine."""
+PATIENCE = 300.0
+"""Seconds that nothing takes, on an emulated machine whose host has other things to do."""
 
 SERVER = (IMAGE, "httpd", "-f", "-h", "/etc")
 SLEEPER = (IMAGE, "sleep", "infinity")
@@ -52,7 +52,7 @@ class Space:
 
 
 def run(*command: str, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, **options)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: exit {done.returncode}: {done.stderr}{done.stdout}")
     return done.stdout
@@ -127,15 +127,24 @@ def serves() -> bool:
 
 
 @contextlib.contextmanager
-def pynetd(life: str) -> Iterator[None]:
-    """All of it, as without systemd."""
+def pynetd(life: str) -> Iterator[int]:
+    """All of it, as without systemd; the pid."""
     with (JOB / f"{life}.log").open("wb") as log:
         daemon = subprocess.Popen([str(PROGRAMS / "pynetd")], stdout=log, stderr=log)
         if not until(lambda: daemon.poll() is None and serves()):
             raise SystemExit("pynetd does not serve")
-        yield
+        yield daemon.pid
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(PATIENCE)
+
+
+def kill(daemon: int) -> None:
+    """What pynetd is made of is killed; returns when it serves again."""
+    for pid in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
+    if not until(serves):
+        raise SystemExit("pynetd does not serve again")
 
 
 def attach(name: str) -> None:
@@ -344,11 +353,13 @@ def main(life: str) -> None:
     set_up()
     NEIGHBOURS = Space("/run/netns/neighbour")
     before = time.monotonic()
-    with pynetd(life):
+    with pynetd(life) as daemon:
         write(f"{life}-seconds", time.monotonic() - before)
         if life == "born":
             make()
             look(life, 7)
+            kill(daemon)
+            look("killed", 8)
             make_late()
             os._exit(0)  # the power is cut: nobody ends anything
         look(life, 7)

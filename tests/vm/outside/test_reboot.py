@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-LIMIT = 400
+LIMIT = 900
 """Seconds for one life of the guest, on a machine that has other things to do."""
 
 RUNNING = {"static", "always", "joiner", "plain", "failing", "revived", "late"}
@@ -59,7 +59,8 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "revived": live(job, "revived"),
         "buried": live(job, "buried"),
     }
-    found["nothing"] = json.loads((job / "nothing.json").read_text())
+    for name in ("killed", "nothing"):
+        found[name] = json.loads((job / f"{name}.json").read_text())
     return found
 
 
@@ -83,6 +84,19 @@ def _static(each: Mapping[str, Any]) -> list[str]:
     """The addresses on mynet."""
     found: list[str] = each["networks"]["mynet"]
     return found
+
+
+def test_containers_do_not_notice_that_pynetd_was_killed(lives: dict[str, Any], before: Seen) -> None:
+    """All of its processes at once; cgroup v2 is all that this machine has."""
+    killed = lives["killed"]
+    assert "starting it again" in before["log"]
+    # a new daemon starts what is always to run
+    (again,) = (name for name, each in killed["containers"].items() if each != before["containers"][name])
+    assert again == "revived" and killed["containers"][again]["status"] == "running"
+    assert killed["traffic"] == before["traffic"]
+    assert {**killed["answers"], again: []} == before["answers"]
+    for name in ("static", "always", "plain"):
+        assert _of(before, name) == _of(killed, name) != []
 
 
 def test_policies_are_honoured(before: Seen, after: Seen) -> None:
