@@ -17,7 +17,7 @@ from twin_pair import Pair
 for _rows in sorted(Path(__file__).parent.glob("allowed_*.py")):
     import_module(_rows.stem)
 
-_SETTLING_SECONDS = 4.0
+SETTLING_SECONDS = 4.0
 _PAUSE = 0.03
 _DEFAULTS: dict[str, Any] = {
     "version": "1.0.0",
@@ -71,7 +71,7 @@ class Comparison:
         full = completed(case)
         self.cases += 1
         self.pair.both("begin", full)
-        deadline = time.monotonic() + _SETTLING_SECONDS
+        deadline = time.monotonic() + SETTLING_SECONDS
         while True:
             (_, before), (_, theirs) = self.pair.both("look", [])
             nothing = Step(full, {**_STEP, "command": "setup"}, [], [], before, before, before, [])
@@ -87,7 +87,7 @@ class Comparison:
             self.calls += sum(map(len, calls))
             if alter is not None and alter[0] == number:
                 self.pair.ours("alter", alter[1])
-            deadline = time.monotonic() + _SETTLING_SECONDS
+            deadline = time.monotonic() + SETTLING_SECONDS
             while True:
                 ours, theirs = self.pair.each("look", (calls[0],), (calls[1],))
                 step = Step(full, each, ours[0], theirs[0], start, before, ours[1], history)

@@ -112,13 +112,21 @@ def allowed(where: str, reference: str) -> Callable[[Explains], Explains]:
     return add
 
 
+def _speaks(calls: list[Call], where: str) -> bool:
+    """Whether the last call was of a plugin that the row is about; addresses are another's through delegation."""
+    names = where.split(", ")
+    return bool(calls) and (bool({"all", "host-local", "static"} & set(names)) or calls[-1][0] in names)
+
+
 def refused(where: str, reference: str, text: str) -> None:
     """Adds a row: ours refuses an ADD with this text (a pattern), which the reference serves, or refuses later or for
     another reason; until the end of the case nothing is there on our side, and it is deleted without complaint."""
     pattern = re.compile(text)
 
     def explains(step: Step, seen: Difference) -> bool:
-        if not any(pattern.search(str(each.our_failure.get("msg", ""))) for each in step.so_far):
+        if not any(
+            _speaks(each.ours, where) and pattern.search(str(each.our_failure.get("msg", ""))) for each in step.so_far
+        ):
             return False
         if seen.where.startswith("call/"):
             return step.command != "DEL" or not step.our_failure
@@ -129,11 +137,12 @@ def refused(where: str, reference: str, text: str) -> None:
     ALLOWED.append(Allowed((where, reference), explains))
 
 
-def _better(step: Step, command: str, pattern: re.Pattern[str]) -> bool:
+def _better(step: Step, command: str, where: str, pattern: re.Pattern[str]) -> bool:
     """The reference's call failed with such a text, and ours at the same place in the list did not."""
     last = len(step.theirs) - 1
     return (
         step.command == command
+        and _speaks(step.theirs, where)
         and bool(pattern.search(str(step.their_failure.get("msg", ""))))
         and last < len(step.ours)
         and step.ours[last][1] == 0
@@ -145,7 +154,7 @@ def served(where: str, reference: str, text: str) -> None:
     are not alike."""
     pattern = re.compile(text)
     ALLOWED.append(
-        Allowed((where, reference), lambda step, _: any(_better(each, "ADD", pattern) for each in step.so_far))
+        Allowed((where, reference), lambda step, _: any(_better(each, "ADD", where, pattern) for each in step.so_far))
     )
 
 
@@ -154,7 +163,7 @@ def passed(where: str, reference: str, text: str) -> None:
     pattern = re.compile(text)
 
     def explains(step: Step, seen: Difference) -> bool:
-        complaint = pattern.search(str(step.their_failure.get("msg", "")))
+        complaint = _speaks(step.theirs, where) and pattern.search(str(step.their_failure.get("msg", "")))
         return step.command == "CHECK" and seen.where.startswith("call/") and bool(complaint)
 
     ALLOWED.append(Allowed((where, reference), explains))
@@ -167,8 +176,8 @@ def deleted(where: str, reference: str, text: str) -> None:
 
     def explains(step: Step, seen: Difference) -> bool:
         if seen.where.startswith("call/"):
-            return _better(step, "DEL", pattern)
-        return any(_better(each, "DEL", pattern) for each in step.so_far) and step.gone(seen.where, seen.ours)
+            return _better(step, "DEL", where, pattern)
+        return any(_better(each, "DEL", where, pattern) for each in step.so_far) and step.gone(seen.where, seen.ours)
 
     ALLOWED.append(Allowed((where, reference), explains))
 
@@ -179,7 +188,9 @@ def stricter(where: str, reference: str, text: str, command: str = "CHECK") -> N
     pattern = re.compile(text)
 
     def explains(step: Step, seen: Difference) -> bool:
-        complaint = pattern.search(str(step.our_failure.get("msg", "")))
+        complaint = (
+            _speaks(step.ours, where) and bool(step.our_failure) and pattern.search(str(step.our_failure.get("msg")))
+        )
         return step.command == command and seen.where.startswith("call/") and bool(complaint)
 
     ALLOWED.append(Allowed((where, reference), explains))
@@ -209,6 +220,8 @@ def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
         (each.get("iptablesAdminChainName") for each in case["plugins"] if each.get("type") == "firewall"), None
     )
     if admin and re.fullmatch(rf"host/ip6?tables/filter/{re.escape(str(admin))}", key):
+        return True
+    if key == "host/nft/bridge nat" and "macspoofchk" not in state.get(key, ""):
         return True
     found = re.match(r"host/(?:link|addr|qdisc)/([^/]+)/", key)
     if found is None:

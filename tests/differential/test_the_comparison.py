@@ -67,7 +67,7 @@ ALTERATIONS = {
 
 @pytest.mark.parametrize("line", ALTERATIONS)
 def test_an_altered_side_is_found(comparison: Comparison, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("comparison._SETTLING_SECONDS", 0.1)
+    monkeypatch.setattr("comparison.SETTLING_SECONDS", 0.1)
     findings = comparison.run(_CASE, alter=(0, line))
     assert findings, "not noticed"
     assert any(re.fullmatch(ALTERATIONS[line], each.where) for each in findings[0].differences), findings
@@ -79,7 +79,7 @@ def test_the_unaltered_case_is_equal(comparison: Comparison) -> None:
 
 @pytest.mark.parametrize("field", ["status", "output"])
 def test_another_answer_is_found(comparison: Comparison, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("comparison._SETTLING_SECONDS", 0.1)
+    monkeypatch.setattr("comparison.SETTLING_SECONDS", 0.1)
     seen = comparison.pair.each
 
     def altered(method: str, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Any:

@@ -74,10 +74,11 @@ class Side:
         if kind == "ours":
             # what a case removes is to stay away until the plugins have been asked
             self.engine = EngineProcess(_ENGINE, REAL, options=("--no-restore",))
-            names, settings = tuple(NAMES), self.engine.settings
+            lone = {"entry": str(ENTRY), "run-dir": str(self.engine.run_dir)}
+            # some calls only the in-process path can serve
+            names, settings = tuple(NAMES), {**self.engine.settings, **lone}
             install("c", Path("/run/plugins-engine"), settings, names)
             install("twin", Path("/run/plugins-twin"), settings, names)
-            lone = {"entry": str(ENTRY), "run-dir": str(self.engine.run_dir)}
             install("c", Path("/run/plugins-lone"), lone, names)
         else:
             Path(PLUGINS).mkdir()

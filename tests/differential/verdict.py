@@ -15,17 +15,19 @@ CASES = int(os.environ.get("PYCNI_DIFFERENTIAL_CASES", "1500"))
 """What shares are of; they add up to about 150 percent."""
 
 
+QUIET = settings(
+    deadline=None,
+    database=None,
+    derandomize=False,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate, Phase.target, Phase.shrink),
+)
+
+
 def share(percent: float) -> Callable[[Any], Any]:
     """This part of the run's cases, at least five."""
-    return settings(
-        max_examples=max(5, round(CASES * percent / 100)),
-        deadline=None,
-        database=None,
-        derandomize=False,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.explicit, Phase.generate, Phase.target, Phase.shrink),
-    )
+    return settings(QUIET, max_examples=max(5, round(CASES * percent / 100)))
 
 
 def judge(comparison: Comparison, case: dict[str, Any]) -> None:

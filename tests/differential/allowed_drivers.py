@@ -1,0 +1,26 @@
+"""The differences of vlan, ipvlan, dummy and vrf that are meant; see `allowed_differences`."""
+
+from __future__ import annotations
+
+from difference_forms import Difference, Step, allowed, deleted, refused
+
+deleted(
+    "ipvlan, vlan",
+    "DEL needs a master, a default route or `prevResult`; vlan's and dummy's need `ipam`",
+    "Link not found|no plugin name provided|no default route|field is required|chained master|invalid (VLAN|MTU)"
+    "|unknown ipvlan",
+)
+deleted("vrf", "DEL fails when the interface is gone, and without `vrfname`", "resetMaster|valid vrf name|is not a VRF")
+refused("ipvlan, tap", "a negative `mtu` counts as 0 or fails in `ip`", r"'mtu': -\d+ is negative")
+refused("ipvlan, vlan", "without an IPAM plugin the device is made first", "no plugin name provided")
+
+
+@allowed("macvlan, ipvlan, vlan, dummy", "errors end with the kernel's word for its error number")
+def _(step: Step, seen: Difference) -> bool:
+    mine, other = step.our_failure, step.their_failure
+    return seen.where.endswith("/output") and mine.get("msg") == other.get("msg") and "details" not in other
+
+
+@allowed("macvlan, tap, dummy", "a missing namespace is called `%!q(<nil>)`")
+def _(step: Step, seen: Difference) -> bool:
+    return seen.where.endswith("/output") and "%!q(<nil>)" in str(step.their_failure.get("msg"))
