@@ -74,6 +74,8 @@ class Store:
                         _lease_in(client4.Lease, body["four"]),
                         _lease_in(client6.Lease, body["six"]),
                     )
+                    if path != self._path(found.origin):  # a draft whose writer was killed
+                        found = None
             except (ValueError, KeyError, TypeError) as error:
                 self._log(f"{path} is no lease: {error}")
             if found is None:

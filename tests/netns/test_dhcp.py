@@ -248,6 +248,36 @@ def test_a_lease_outlives_its_daemon(shore_of: Any, daemon_of: Any) -> None:
     await_true("the lease is given back", lambda: shore.server.leases() == {})
 
 
+def test_del_needs_no_namespace(shore_of: Any, daemon_of: Any) -> None:
+    """The daemon knows the way in."""
+    shore = shore_of()
+    daemon = daemon_of()
+    config = shore.config(daemon)
+    shore.add(config)
+    for _ in range(2):
+        shore.caller.ok("dhcp", "DEL", config, "")
+        await_true("the lease is given back", lambda: shore.server.leases() == {})
+    assert daemon.kept() == 0
+
+
+def test_files_that_are_no_leases_are_removed(shore_of: Any, daemon_of: Any) -> None:
+    shore = shore_of()
+    daemon = daemon_of()
+    config = shore.config(daemon)
+    space, result = shore.add(config)
+    daemon.kill()
+    place = daemon.directory / "dhcp"
+    (lease,) = place.iterdir()
+    (place / "garbage").write_text("{")
+    (place / "half").write_text("{}")
+    (place / "before-the-boot").write_text(json.dumps({**json.loads(lease.read_text()), "boot": "another"}))
+    (place / f"{lease.name}.new").write_text(lease.read_text())
+    daemon.start()
+    await_true("they are removed", lambda: [each.name for each in place.iterdir()] == [lease.name])
+    assert "garbage is no lease" in daemon.log() and "half is no lease" in daemon.log()
+    shore.caller.ok("macvlan", "CHECK", {**config, "prevResult": result}, space.path)
+
+
 def test_a_daemon_that_starts_after_its_container_has_gone_forgets_it(shore_of: Any, daemon_of: Any) -> None:
     shore = shore_of()
     daemon = daemon_of()
