@@ -35,7 +35,8 @@ def look_up(state: str, container_id: str, netns: str) -> Known:
         if directory.endswith(place):
             state = directory.removesuffix(place)
         else:
-            state = _standing_in(_parent(process)).partition(f"/{_TASKS}/")[0] or state
+            found, tasks, _ = _standing_in(_parent(process)).partition(f"/{_TASKS}/")
+            state = found if tasks else state
     bundle = _object(f"{state}{place}/config.json")
     annotations = bundle.get("annotations")
     if not isinstance(annotations, dict):

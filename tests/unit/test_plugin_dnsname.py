@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,19 @@ def test_what_containerd_and_nerdctl_know(tmp_path: Path, monkeypatch: pytest.Mo
         assert look_up("/nowhere", "default-x", "/proc/self/ns/net") == Known("web", "h", ("192.0.2.1",))
         assert look_up("/nowhere", "default-y", "/proc/self/ns/net") == Known()
         assert look_up("/nowhere", "default-x", "/proc/0/ns/net") == Known()
+
+    # of one that has left it, its parent's state directory is: a shim stands in some bundle of the same containerd
+    def left() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["sleep", "1000"], cwd="/")
+
+    monkeypatch.chdir(_made(tmp_path / "io.containerd.runtime.v2.task/default/y"))
+    with left() as child:
+        assert look_up("/nowhere", "default-x", f"/proc/{child.pid}/ns/net") == Known("web", "h", ("192.0.2.1",))
+        child.kill()
+    monkeypatch.chdir("/")
+    with left() as child:
+        assert look_up(state, "default-x", f"/proc/{child.pid}/ns/net") == Known("web", "h", ("192.0.2.1",))
+        child.kill()
     conf.write_text("options edns0 ndots:2\n")
     assert look_up(state, "default-x", NETNS) == Known("web", "h", (), True)
 
