@@ -99,7 +99,8 @@ def check_example(name: str) -> None:
     assert section is not None, f"{page}: no section `## Example`"
     configurations = [found[1] for found in _JSON.finditer(text, section.end())]
     macs = MacAddresses(text)
-    with ExampleHost(configurations) as host:
+    # compiling takes an emulated machine longer than all the rest
+    with ExampleHost(configurations, "twin" if name in GUEST else "c") as host:
         try:
             check(page, lambda _, command: macs(replaced(host.output(command), _VARYING)))
         finally:
@@ -137,7 +138,9 @@ class ExampleHost:
     """Namespaces of its own (net, mount, pid) with empty default paths, these networks and all our plugins; nothing of
     it, running commands included, outlives the context manager."""
 
-    def __init__(self, configurations: list[str]) -> None:
+    def __init__(self, configurations: list[str], launcher: str) -> None:
+        """`launcher` is one of `launchers.KINDS`."""
+        self._launcher = launcher
         self._lists = {json.loads(each)["name"]: each for each in configurations}
         self._holder: subprocess.Popen[str] | None = None
         self._enter: list[str] = []
@@ -145,7 +148,7 @@ class ExampleHost:
     def __enter__(self) -> ExampleHost:
         unshare = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
         with tempfile.TemporaryDirectory() as directory:
-            plugins = launchers.install("c", Path(directory) / "bin", {"entry": str(launchers.ENTRY)}, NAMES)
+            plugins = launchers.install(self._launcher, Path(directory) / "bin", {"entry": str(launchers.ENTRY)}, NAMES)
             parameters = [str(ROOT), sys.executable, _cnitool(), str(plugins)]
             self._holder = subprocess.Popen(
                 [*unshare, "--mount-proc", "bash", "-c", _SETUP, "bash", *parameters],
