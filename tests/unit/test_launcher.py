@@ -126,6 +126,31 @@ def test_the_plugins_accept_what_the_launcher_says(name: str) -> None:
     assert load(name).versions == LISTS[name]
 
 
+def test_dhcp_daemon_runs_that_in_its_place(launchers: Path, tmp_path: Path) -> None:
+    """Whatever the environment says; no other plugin knows the word."""
+    for variables in ({}, ADD):
+        done = subprocess.run(
+            [str(launchers / "dhcp"), "daemon", "-timeout", "2s"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=variables,
+            timeout=20,
+            check=False,
+        )
+        # the telltale's entry takes the last word for the plugin's name
+        found = told(done)
+        assert (found["name"], found["run_dir"]) == ("2s", str(tmp_path / "run"))
+    other = subprocess.run([str(launchers / "static"), "daemon"], capture_output=True, env={}, timeout=20, check=False)
+    assert b"CNI static plugin" in other.stderr
+
+
+def test_more_words_than_a_launcher_passes_on(tmp_path: Path) -> None:
+    path = install("c", tmp_path, {"entry": "/entry"}, ("dhcp",)) / "dhcp"
+    done = subprocess.run([str(path), "daemon", *["x"] * 80], capture_output=True, env={}, timeout=20, check=False)
+    expected = {"code": 999, "msg": "the command line has too many words"}
+    assert (done.returncode, json.loads(done.stdout)) == (1, expected)
+
+
 def test_version_does_not_wait_for_input(launchers: Path) -> None:
     reading, writing = os.pipe()
     try:
