@@ -140,12 +140,18 @@ def _remove(context: Context, name: str) -> bool:
     try:
         # a passthru device would keep its parent from the next one for as long as it exists, as a VLAN its number
         if context.host.deferring and link.kind in _RETIRED and context.config.section.string("mode") != "passthru":
-            context.host.defer(Retired(container, link))
+            context.host.defer(Retired(container, link, link.kind == "macvlan" and not _names_its_mac(context)))
         else:
             container.delete_link(link.index)
     except KernelError as error:
         raise CniError(f'failed to delete "{name}": {error.msg}') from None
     return True
+
+
+def _names_its_mac(context: Context) -> bool:
+    """Whether the container, started again, could ask for the same hardware address."""
+    config = context.config
+    return bool(config.section.string("mac") or config.runtime.string("mac") or "MAC=" in context.request.arguments)
 
 
 def collect(context: Context) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EBUSY
 
 from pycni.firewall.facts import Owner
 from pycni.firewall.naming import attachment_hash, network_hash, newborn_group
@@ -55,13 +56,17 @@ def empty_trash(namespace: NamespaceApi) -> None:
 
 class Retired:
     """Puts a device of a container out of use at once, and deletes it when called: destroying it costs an RCU wait of
-    16 ms.  Until then the container's namespace is kept open; with it the device would go as well."""
+    16 ms.  Until then the container's namespace is kept open; with it the device would go as well.
 
-    def __init__(self, container: NamespaceApi, link: Link) -> None:
+    With `gently` it only loses its addresses and its name: to be taken down costs a macvlan device another such wait.
+    For one whose hardware address nobody else will have."""
+
+    def __init__(self, container: NamespaceApi, link: Link, gently: bool = False) -> None:
         self._fd = os.dup(container.fd)
         try:
             container.set_link(link.index, group=TRASH_GROUP)
-            container.discard_name(link.index)
+            if not gently or not _is_emptied(container, link):
+                container.discard_name(link.index)
         except BaseException:
             os.close(self._fd)
             raise
@@ -69,6 +74,19 @@ class Retired:
     def __call__(self, _host: NamespaceApi) -> None:
         with Namespace(self._fd, owned=True) as container:
             empty_trash(container)
+
+
+def _is_emptied(container: NamespaceApi, link: Link) -> bool:
+    """The device has no addresses and another name; False when the kernel (before 6.2) renames none that is up."""
+    for each in container.addresses(link.index):
+        container.remove_address(link.index, each.prefix)
+    try:
+        container.set_link(link.index, name="pyn" + os.urandom(4).hex())
+    except KernelError as error:
+        if error.errno != EBUSY:
+            raise
+        return False
+    return True
 
 
 def find_interface(context: Context) -> tuple[Link | None, tuple[Prefix, ...]]:
