@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from errno import EINVAL, ERANGE
 
 from pycni.kernel.failure import errno_text
 from pycni.kernel.model import IFA_F_DADFAILED, IFA_F_TENTATIVE, IFF_ALLMULTI, IFF_PROMISC, OPER_UP, Link
@@ -305,7 +306,9 @@ class Transaction:
             before = where.replace_sysctl(op.path, op.value)
         except OSError as error:
             if op.required:
-                raise CniError(f"open /proc/sys/{op.path}: {(error.strerror or str(error)).lower()}") from None
+                # what is not there cannot be opened, what is not a value cannot be written
+                verb = "write" if error.errno in (EINVAL, ERANGE) else "open"
+                raise CniError(f"{verb} /proc/sys/{op.path}: {(error.strerror or str(error)).lower()}") from None
             return
         if before is not None and before != op.value:
             old = before

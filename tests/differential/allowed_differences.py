@@ -99,7 +99,8 @@ def _(step: Step, seen: Difference) -> bool:
 refused(
     "bridge, firewall",
     "wrong values (`ipMasqBackend`, `mac`, `ingressPolicy`) and a missing namespace are noticed",
-    "failed to open netns|: invalid MAC address$|unknown ipmasq backend|unknown ingress policy|not an interface name$",
+    "failed to open netns|: invalid MAC address$|unknown ipmasq backend|unknown ingress policy|not an interface name$"
+    "|cannot use IPAM when Disable",
 )
 refused("bridge", "a negative `mtu` counts as 0", r"'mtu': -\d+ is negative")
 refused("tuning", "a negative `txQLen` is 4294967295", r"'(args\.cni\.)?(mtu|txQLen)': -\d+ is negative")
@@ -121,6 +122,16 @@ passed(
 
 
 stricter("bridge", "CHECK looks at no VLAN", r"in chain CNI-[0-9a-f]{24} not found|in chain POSTROUTING not found")
+
+
+served("all", "`capabilities` of a wrong type is refused", r"cannot unmarshal .*capabilities")
+served("tuning", "`args.cni.sysctl` without `sysctl` crashes", "^$")
+deleted("tuning", "`args.cni.sysctl` without `sysctl` crashes", "^$")
+
+
+@allowed("bridge", "route `mtu` and `advmss` only travel in the result")
+def _(_step: Step, seen: Difference) -> bool:
+    return "/route/" in seen.where and re.sub(r" rtax[28] \d+", "", seen.ours or "") == seen.theirs
 
 
 @allowed("tuning", "`args.cni.sysctl` without `sysctl` crashes; a missing interface leaves the backup file")

@@ -63,6 +63,8 @@ class Comparison:
         self.pair = pair
         self.used: Counter[Allowed] = Counter()
         self.cases = 0
+        self.patience = 1.0
+        """Part of the time that differences have to go away; less while a failure is made smaller."""
         self.calls = 0
 
     def run(self, case: dict[str, Any], alter: tuple[int, str] | None = None) -> list[Finding]:
@@ -71,7 +73,7 @@ class Comparison:
         full = completed(case)
         self.cases += 1
         self.pair.both("begin", full)
-        deadline = time.monotonic() + SETTLING_SECONDS
+        deadline = time.monotonic() + SETTLING_SECONDS * self.patience
         while True:
             (_, before), (_, theirs) = self.pair.both("look", [])
             nothing = Step(full, {**_STEP, "command": "setup"}, [], [], before, before, before, [])
@@ -87,7 +89,7 @@ class Comparison:
             self.calls += sum(map(len, calls))
             if alter is not None and alter[0] == number:
                 self.pair.ours("alter", alter[1])
-            deadline = time.monotonic() + SETTLING_SECONDS
+            deadline = time.monotonic() + SETTLING_SECONDS * self.patience
             while True:
                 ours, theirs = self.pair.each("look", (calls[0],), (calls[1],))
                 step = Step(full, each, ours[0], theirs[0], start, before, ours[1], history)

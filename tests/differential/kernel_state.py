@@ -218,7 +218,7 @@ class Reader:
             for each in links.values()
             if each.namespace != link.namespace
             and each.index == link.peer
-            and (each.kind != "veth" or each.peer == link.index)
+            and (each.kind != "veth" or (each.abroad and each.peer == link.index))
         }
         return " or ".join(sorted(found)) or "elsewhere"
 

@@ -35,6 +35,7 @@ def judge(comparison: Comparison, case: dict[str, Any]) -> None:
     findings = comparison.run(case)
     if not findings:
         return
+    comparison.patience = 0.3
     lines = [f"{each.step}\n" + "\n".join(f"    {difference}" for difference in each.differences) for each in findings]
     command = f"scripts/differential --replay {shlex.quote(json.dumps(case))}"
     raise AssertionError("\n".join(["ours and the reference differ", *lines, f"again with:  {command}"]))
