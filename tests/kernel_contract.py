@@ -6,8 +6,6 @@ provides the fixture `make`, a factory of fresh namespaces.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from errno import (
     EACCES,
@@ -23,6 +21,7 @@ from errno import (
 )
 
 import pytest
+from soon import eventually
 
 from pycni.kernel.api import TYPE_CHECKING
 from pycni.kernel.model import IFF_ALLMULTI, IFF_PROMISC, OPER_UP, Link, Route
@@ -48,16 +47,6 @@ def refusal(call: Callable[..., object], *values: object, **named: object) -> Ke
     with pytest.raises(KernelError) as caught:
         call(*values, **named)
     return caught.value
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether the condition holds within two seconds: the kernel reports carriers a moment later."""
-    deadline = time.monotonic() + 2
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        os.sched_yield()
-    return True
 
 
 def pair(make: Make) -> tuple[NamespaceApi, NamespaceApi, Link, Link]:

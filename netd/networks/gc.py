@@ -1,8 +1,9 @@
 """Attachments that nobody uses any more, and how one knows: what `pynet gc` shows before it frees them.
 
 An attachment is freed on proof only.  The proofs: its namespace does not exist, or is another one by now; or, where no
-cached result tells of a namespace, an engine of this machine knows its container and says that it does not run.  Who
-owns nothing but a lease with an id that no engine knows is left alone: an engine that we cannot ask may have given it.
+cached result tells of a namespace, an engine of this machine knows its container and says that it does not run, or its
+lease is older than this boot.  Who owns nothing but a younger lease with an id that no engine knows is left alone: an
+engine that we cannot ask may have given it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pycni.record import Record
 
 class Engines(Record):
     """What the engines of this machine say, by ids as CNI knows them, in words: `running` and `stopped` containers.
+    `booted` is the machine's own word (unix seconds): what was leased before is of an earlier boot.
     `prefixes` begin ids of an engine that told all it runs: who has one and is not in `running` does not run."""
 
     running: Mapping[str, str]
     stopped: Mapping[str, str] = {}
     prefixes: Mapping[str, str] = {}
+    booted: float = 0.0
 
 
 class Verdict(Record):
@@ -62,6 +65,8 @@ def judge(attachment: Attachment, namespace: str, engines: Engines) -> tuple[boo
     for prefix, engine in engines.prefixes.items():
         if _is_id_behind(prefix, container_id):
             return True, f"{engine} runs no {container_id.removeprefix(prefix)[:12]}"
+    if 0 < attachment.leased < engines.booted:
+        return True, "its lease is older than this boot"
     return False, "no engine here knows whose it is"
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 
+from netd.networks.boot import boot_moment
 from netd.networks.gc import Engines
 from netd.sandbox import foreign
 
@@ -30,7 +31,8 @@ def engines(environ: Mapping[str, str], run_dir: str, root: str) -> Engines:
             running |= {f"{task.namespace}-{task.id}": what, task.id: what}
             prefixes[f"{task.namespace}-"] = f"containerd's namespace {task.namespace}"
     _ask_podman(environ, running, stopped)
-    return Engines(running, {key: what for key, what in stopped.items() if key not in running}, prefixes)
+    stopped = {key: what for key, what in stopped.items() if key not in running}
+    return Engines(running, stopped, prefixes, boot_moment())
 
 
 def _ask_pynet(run_dir: str, root: str, running: dict[str, str], stopped: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ CACHE = "/var/lib/cni"
 
 class Attachment(Record):
     """One interface of one container.  `netns` is known from the cached result only; empty otherwise.  `name` is the
-    container's own, where it is asked for (`named`) and known."""
+    container's own, where it is asked for (`named`) and known; `leased` when its newest lease was written."""
 
     container_id: str
     ifname: str
@@ -26,6 +26,7 @@ class Attachment(Record):
     netns: str = ""
     cache_file: str = ""
     name: str = ""
+    leased: float = 0.0
 
     @property
     def is_gone(self) -> bool:
@@ -42,8 +43,9 @@ def attachments(network: Network, cache: str = CACHE, leases: str = LEASES) -> t
     found: dict[tuple[str, str], Attachment] = {}
     for item in _cached(network, cache):
         found[item.container_id, item.ifname] = item
-    for container_id, ifname, address in _leased(lease_dir(network, leases)):
+    for container_id, ifname, address, written in _leased(lease_dir(network, leases)):
         known = found.get((container_id, ifname), Attachment(container_id, ifname))
+        known = known.replace(leased=max(known.leased, written))
         if all(prefix.address != address for prefix in known.addresses):
             known = known.replace(addresses=(*known.addresses, _with_length(address, network)))
         found[container_id, ifname] = known
@@ -107,16 +109,16 @@ def _result(result: object, ifname: str) -> tuple[tuple[Prefix, ...], str]:
     return tuple(addresses), mac
 
 
-def _leased(folder: str) -> Iterator[tuple[str, str, Address]]:
+def _leased(folder: str) -> Iterator[tuple[str, str, Address, float]]:
     for base in _names(folder):
         try:
             address = Address.parse(base)
             with open(os.path.join(folder, base), encoding="utf-8", errors="replace") as stream:
-                content = stream.read()
+                content, written = stream.read(), os.fstat(stream.fileno()).st_mtime
         except (ValueError, OSError):
             continue
         container_id, _, ifname = content.strip().partition("\n")
-        yield container_id.strip(), ifname.strip(), address
+        yield container_id.strip(), ifname.strip(), address, written
 
 
 def _names(folder: str) -> Iterable[str]:

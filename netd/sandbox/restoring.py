@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
+from netd.networks.boot import boot_moment
 from netd.networks.usage import attachments
 from netd.runtime.model import Container
 from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings, vanished
@@ -112,16 +113,20 @@ def _end(parts: Parts, path: str) -> None:
 
 
 def _collect_leases(parts: Parts, ours: dict[str, Container], used: AbstractSet[str]) -> None:
-    """An ADD that was killed between its lease and its result is known by the lease alone."""
+    """An ADD that was killed between its lease and its result is known by the lease alone.  One of another engine goes
+    when it is older than this boot."""
+    booted = boot_moment()
     for known in parts.catalog.all():
         if known.network is None:
             continue
         network = known.network.replace(name=known.list_name)
         for each in attachments(network, parts.places.cache_dir, parts.places.lease_dir):
-            if each.container_id not in ours or each.cache_file:
+            if each.cache_file:
                 continue
-            held = ours[each.container_id].sandbox.ifnames.get(known.name) == each.ifname
-            if each.container_id in used and held:
+            if each.container_id not in ours:
+                if each.leased >= booted:
+                    continue
+            elif each.container_id in used and ours[each.container_id].sandbox.ifnames.get(known.name) == each.ifname:
                 continue
             closing.attempt(
                 parts,

@@ -142,6 +142,7 @@ def _better(step: Step, command: str, where: str, pattern: re.Pattern[str]) -> b
     last = len(step.theirs) - 1
     return (
         step.command == command
+        and bool(step.their_failure)
         and _speaks(step.theirs, where)
         and bool(pattern.search(str(step.their_failure.get("msg", ""))))
         and last < len(step.ours)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_contract import eventually
 from plugin_callers import OURS, WAYS, Caller
 from real_machine import SECONDS, SILENCE, ping
+from soon import eventually
 
 IFB = "bwp623e1c388032"
 RATE, BURST = 800_000, 80_000

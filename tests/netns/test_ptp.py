@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_contract import eventually
 from plugin_callers import OURS, WAYS, Caller
 from real_machine import SILENCE, Greeter, greeting, ping
+from soon import eventually
 
 PORT = 7000
 

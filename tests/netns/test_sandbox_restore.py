@@ -131,6 +131,8 @@ def test_an_attachment_that_was_cut_short_is_taken_back(town: Town) -> None:
     folder.mkdir(parents=True)
     (folder / "10.1.0.2").write_text(f"{web.container.id}\r\neth0")
     (folder / "10.1.0.3").write_text("somebody-else\r\neth0")
+    (folder / "10.1.0.4").write_text("before-this-boot\r\neth0")
+    os.utime(folder / "10.1.0.4", (1000, 1000))
     namespaces.create(f"{town.runtime.namespaces}/{web.container.short_id}")
     new_daemon(town)
     assert town.left() == {**NOTHING, "leases": ["mynet/10.1.0.3"]}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_contract import eventually
 from plugin_callers import OURS, WAYS, Caller
 from real_machine import SECONDS
+from soon import eventually
 
 ADDRESSES = {2: ("10.2.0.2/24", "fd00:2::2/64"), 3: ("10.3.0.2/24", "fd00:3::2/64")}
 """Of the container, by the number of the network: eth0 is in 2, net1 in 3."""

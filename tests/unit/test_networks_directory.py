@@ -244,7 +244,7 @@ def test_a_failed_removal_is_hidden_from_clients_and_can_be_resumed(places: Plac
     with pytest.raises(NameTaken, match=r"half removed: run pynet rm mynet first"):
         make(places, host)
     host.failures = []
-    host.delete_device = lambda name, kind: host.bridges.discard(name)  # type: ignore[method-assign]
+    host.delete_device = lambda name, _kind: host.bridges.discard(name)  # type: ignore[method-assign]
     assert remove("mynet", places, host) == "mynet"
     assert os.listdir(places.netconf_dir) == [".pynet.lock"]
 

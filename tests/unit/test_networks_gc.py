@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netd.networks.boot import boot_moment, earliest
 from netd.networks.gc import Engines, judge, verdicts
 from netd.networks.usage import Attachment
 from netd.sandbox.vanished import ABSENT, ANOTHER, PRESENT, UNSURE
@@ -38,6 +42,23 @@ PATH = "/run/netns/one"
 )
 def test_proofs(container_id: str, namespace: str, frees: bool, reason: str) -> None:
     assert judge(Attachment(container_id, "eth0", netns=PATH), namespace, ENGINES) == (frees, reason)
+
+
+def test_no_container_outlives_a_boot() -> None:
+    engines = ENGINES.replace(booted=1000.0)
+    old, young = (Attachment(POD, "eth0", leased=leased) for leased in (999.0, 1000.0))
+    assert judge(old, UNSURE, engines) == (True, "its lease is older than this boot")
+    assert not judge(young, UNSURE, engines)[0] and not judge(Attachment(POD, "eth0"), UNSURE, engines)[0]
+    assert not judge(old, PRESENT, engines)[0] and not judge(old.replace(container_id=WEB), UNSURE, engines)[0]
+
+
+def test_a_clock_that_was_set_since_frees_nothing(tmp_path: Path) -> None:
+    assert earliest(5000.0, 20.0) == 20.0 and earliest(5000.0, 9000.0) == 5000.0
+    assert earliest(5000.0, None) == 0.0
+    assert boot_moment(str(tmp_path)) < 0 and boot_moment(str(tmp_path / "absent")) < 0
+    (tmp_path / "first").touch()
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert booted - 10 < boot_moment(str(tmp_path)) < booted
 
 
 @given(st.sampled_from([WEB, f"default-{WEB}"]), st.sampled_from([ABSENT, ANOTHER, PRESENT, UNSURE]))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_contract import eventually
 from plugin_callers import OURS, Caller
 from real_machine import RealMachine, ping
+from soon import eventually
 from twins import OurMachine, ReferenceMachine
 
 from pycni.skeleton import Answer
