@@ -18,7 +18,8 @@ refused("ipvlan, vlan", "without an IPAM plugin the device is made first", "no p
 @allowed("macvlan, ipvlan, vlan, dummy", "errors end with the kernel's word for its error number")
 def _(step: Step, seen: Difference) -> bool:
     mine, other = step.our_failure, step.their_failure
-    return seen.where.endswith("/output") and mine.get("msg") == other.get("msg") and "details" not in other
+    more = "details" in mine and "details" not in other
+    return seen.where.endswith("/output") and more and mine["msg"] == other.get("msg")
 
 
 @allowed("macvlan, tap, dummy", "a missing namespace is called `%!q(<nil>)`")
