@@ -113,6 +113,7 @@ refused(
 
 served("bridge", "an empty `bridge` is refused", "Name cannot be empty")
 refused("host-local", "a route without `dst` passes", "a route needs a destination$")
+served("portmap", "an empty `externalSetMarkChain` fails", "Invalid target name")
 served("portmap", "an empty `protocol` fails in iptables", r'unknown protocol ""')
 passed(
     "bridge",

@@ -104,7 +104,14 @@ class Comparison:
                 return [Finding(f"step {number}: {json.dumps(each)}", found)]
             before = ours[1]
             history.append(step)
-        return self._left(full, start, before, history)
+        deadline = time.monotonic() + SETTLING_SECONDS * self.patience
+        while True:
+            # what our reaper takes away is gone a little later
+            left = self._left(full, start, before, history)
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(_PAUSE)
+            before = self.pair.ours("look", [])[1]
 
     def _outputs(self, step: Step, used: list[Allowed]) -> list[Difference]:
         found = []
