@@ -1,6 +1,6 @@
 """`hostAccess`, a key of ours: a device by which the host reaches this network's containers.
 
-    {"device": NAME, "addresses": [CIDR, ...], "routes": [CIDR, ...]}
+{"device": NAME, "addresses": [CIDR, ...], "routes": [CIDR, ...]}
 """
 
 from __future__ import annotations
