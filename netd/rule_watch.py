@@ -18,8 +18,9 @@ from pycni.firewall import programs
 from pycni.kernel.namespace import Namespace
 from pycni.spec.errors import CniError
 
-QUIET_SECONDS = 0.3
-"""From the first removal to the look at what is missing."""
+QUIET_SECONDS, LONGEST_WAIT = 0.3, 1.0
+"""Without another removal until the look at what is missing, and at most so long after the first: who deletes rules one
+after the other, as the reference's plugins do, is not met half-way."""
 
 REST_SHARE, LONGEST_REST = 10, 1.0
 """After a look that took a second, ten seconds of rest, but never more than this: a busy firewall costs a tenth of one
@@ -40,6 +41,7 @@ class Pace:
 
     def __init__(self, now: float) -> None:
         self.due: float | None = now
+        self._first: float | None = None
         self._rested = now
         self._lost_at = now - FIGHT_SECONDS
         self._losses = 0
@@ -47,11 +49,14 @@ class Pace:
 
     def removed(self, now: float) -> None:
         """Something was taken away."""
-        soon = max(now + QUIET_SECONDS, self._rested)
-        self.due = soon if self.due is None else min(self.due, soon)
+        if self._first is None:
+            self._first = now
+        soon = min(max(now, self._first) + QUIET_SECONDS, self._first + LONGEST_WAIT)
+        self.due = max(soon, self._rested)
 
     def looked(self, began: float, now: float, lost: bool, failed: bool) -> None:
         """A look is over: whether anything was missing, and whether some of it still is."""
+        self._first = None
         self._rested = now + min(max(QUIET_SECONDS, REST_SHARE * (now - began)), LONGEST_REST)
         if lost:
             self._losses = self._losses + 1 if began - self._lost_at < FIGHT_SECONDS + self._pause() else 1

@@ -92,7 +92,7 @@ class Engine:
         self.socket = socket
         self._dying = host.dying
         self._ended = False
-        wish = {"command": "", "container": "", "step": 0, "when": "", **when}
+        wish = {"command": "", "container": "", "step": 0, "when": "", "restore": True, **when}
         self.pid = host.dying.ask("engine", run_dir=str(host.run_dir), socket=socket, **wish)["pid"]
         client.status(socket)
 

@@ -5,8 +5,8 @@ imported twice.  A step is a change somebody else can see: a netlink request tha
 file or directory, the start of a program.  Only the steps of calls for `command` and `container` count, in the threads
 that serve them; kill(2) with SIGKILL comes `before` or `after` step number `step`, and nothing of Python's runs then.
 
-    {"do": "engine", "run_dir": D, "socket": S, "command": C, "container": I, "step": N, "when": W}
-        -> {"pid": P} when it serves; step 0: never dies
+    {"do": "engine", "run_dir": D, "socket": S, "command": C, "container": I, "step": N, "when": W,
+     "restore": whether rules that others remove come back} -> {"pid": P} when it serves; step 0: never dies
     {"do": "arm", "command": C, "container": I, "step": N, "when": W}    for the calls that follow
     {"do": "call", "run_dir": D, "plugin": P, "environment": E, "stdin": T} -> {"status": N, "stdout": T, "stderr": T}
     {"do": "count"} -> {"steps": N, "chosen": "what step number `step` was"}, since the last engine or arm
@@ -183,6 +183,8 @@ def engine(request: Mapping[str, Any], ready: int) -> int:
     netd.engine.main.tell_manager = lambda *_: os.close(ready)  # type: ignore[attr-defined]
     count_everything()
     options = ["--run-dir", request["run_dir"], "--socket", request["socket"]]
+    if not request["restore"]:
+        options.append("--no-restore")
     return netd.engine.main.run(netd.engine.main.parse(options))
 
 
