@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from netd.networks.facts import HostFacts
 from netd.networks.places import Places
-from netd.networks.plan import HostFacts
 from netd.networks.subnets import Occupied
 from pycni.kernel.model import InterfaceAddress, Link, Route
 from pycni.kernel.namespace import Namespace

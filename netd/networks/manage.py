@@ -12,8 +12,9 @@ from netd.networks import directory
 from netd.networks.conflist import OTHER, PYNET, Network
 from netd.networks.directory import RETIRED, Inventory
 from netd.networks.errors import InUse, NameTaken, NotFound, NotOurs, RemovalFailed
+from netd.networks.facts import HostFacts
 from netd.networks.places import Places
-from netd.networks.plan import HostFacts, plan
+from netd.networks.plan import plan
 from netd.networks.request import Request
 from netd.networks.usage import LEASES, Attachment, attachments, cached_files, lease_dir, named
 from pycni.spec.errors import CniError

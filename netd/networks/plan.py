@@ -8,23 +8,11 @@ from netd.networks import underlay
 from netd.networks.conflist import Network, Subnet, build
 from netd.networks.drivers import BRIDGE
 from netd.networks.errors import BridgeTaken, NameTaken
+from netd.networks.facts import HostFacts
 from netd.networks.names import bridge_name
 from netd.networks.request import Request, WantedSubnet
 from netd.networks.subnets import POOLS4, Occupied, Pool, choose, refuse_collision, ula_pool
-from pycni.record import Record
-from pycni.spec.address import Address, Prefix
-
-
-class HostFacts(Record):
-    """What a host uses already.  `links` are pairs of device name and kind, `addresses` of device name and address,
-    `defaults` of device name and router of the default routes, IPv4's first; `seed` is an id of this host that stays
-    the same, from which its unique local IPv6 range follows."""
-
-    occupied: tuple[Occupied, ...] = ()
-    links: tuple[tuple[str, str], ...] = ()
-    addresses: tuple[tuple[str, Prefix], ...] = ()
-    seed: bytes = b"\0"
-    defaults: tuple[tuple[str, Address], ...] = ()
+from pycni.spec.address import Prefix
 
 
 def plan(

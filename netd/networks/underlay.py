@@ -9,15 +9,12 @@ from typing import Any
 from netd.networks.conflist import CNI_VERSION, Subnet, backend, own_part, range_of
 from netd.networks.drivers import DHCP, MACVLAN, ON_A_DEVICE, PTP, VLAN
 from netd.networks.errors import InvalidRequest
+from netd.networks.facts import HostFacts
 from netd.networks.names import bridge_name
 from netd.networks.request import Request, range_ends, usable
 from netd.networks.subnets import Occupied
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netd.networks.plan import HostFacts
 
 
 class Access(Record):

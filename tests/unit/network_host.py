@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from netd.networks.plan import HostFacts
+from netd.networks.facts import HostFacts
 from pycni.spec.errors import CniError
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from netd.networks.conflist import Network, read
 from netd.networks.errors import BridgeTaken, InvalidRequest, NameTaken, Reserved, SubnetTaken
+from netd.networks.facts import HostFacts
 from netd.networks.names import DEVICE_LIMIT, bridge_name, check_name
-from netd.networks.plan import HostFacts, plan
+from netd.networks.plan import plan
 from netd.networks.request import parse_request
 from netd.networks.subnets import Occupied
 from pycni.spec.address import Prefix

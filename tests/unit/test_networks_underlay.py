@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from netd.networks.conflist import Network, read
 from netd.networks.errors import InvalidRequest, SubnetTaken
-from netd.networks.plan import HostFacts, plan
+from netd.networks.facts import HostFacts
+from netd.networks.plan import plan
 from netd.networks.request import parse_request
 from netd.networks.subnets import Occupied
 from pycni.spec.address import Address, Prefix
