@@ -7,7 +7,8 @@ import pytest
 
 from .host import LAN, UPLINK, CommandFailed, Host
 from .nerdctl import Nerdctl
-from .ours import pynet
+from .ours import command, pynet
+from .polling import wait_until
 from .probes import addresses, fetch, gateway, mac, pings, refused
 from .residue import assert_nothing_left, traces
 from .runtime import Runtime
@@ -93,6 +94,30 @@ def test_a_device_that_vanished_is_named(host: Host, clean: Nerdctl) -> None:
     host.run("ip", "link", "delete", "gone0")
     with pytest.raises(CommandFailed, match="Link not found"):
         clean.serve("web", "--net", "lan")
+
+
+@ours
+def test_addresses_by_dhcp(host: Host, clean: Nerdctl) -> None:
+    """The wire's own server gives them out, to a container as to any machine."""
+    server = host.service(
+        "dnsmasq",
+        *("ip", "netns", "exec", "uplink", "dnsmasq", "--keep-in-foreground", "--port=0", "--conf-file=/dev/null"),
+        *("--dhcp-range=192.168.250.100,192.168.250.110,2m", "--dhcp-leasefile=/run/leases", "--log-facility=-"),
+        *("--pid-file=/run/dnsmasq.pid", "--user=root"),
+    )
+    daemon = host.service("pynetd-dhcp", command("pynetd"), "dhcp")
+    try:
+        wait_until(lambda: host.file("/run/cni/dhcp.sock").exists(), "the DHCP daemon's socket")
+        pynet(host, "create", "-d", "macvlan", "--ipam-driver", "dhcp", "lan")
+        web = clean.serve("web", "--net", "lan")
+        address = str(addresses(web.run)[0].ip)
+        assert 100 <= int(address.rpartition(".")[2]) <= 110
+        assert fetch(host.neighbour, address) == "web"
+        clean.clean()
+        wait_until(lambda: address not in host.file("/run/leases").read_text(), "the lease to be given back")
+    finally:
+        server.stop()
+        daemon.stop()
 
 
 def test_the_bundled_runtime_on_a_wire_and_on_links(runtime: Runtime) -> None:
