@@ -262,8 +262,9 @@ class Transaction:
                 raise CniError(f'{what}"{op.device}" already has an IP address different from {op.address}')
             host.remove_address(index, each)
             self.on_undo(f"address {each}", lambda gone=each: host.add_address(index, gone))  # type: ignore[misc]
+        asks = op.address.family == 4 or self._may_be_taken(link)
         try:
-            host.add_address(index, op.address, dad=op.address.family == 4 or self._may_be_taken(link))
+            host.add_address(index, op.address, dad=asks)
         except KernelError as error:
             if error.errno == _EEXIST:  # a parallel ADD on the same bridge was quicker
                 return
@@ -273,6 +274,10 @@ class Transaction:
         link = host.link_by_index(index)
         if link is not None:
             host.set_link(index, mac=link.mac)
+        if not asks:
+            from pycni.plan.in_force import await_own
+
+            await_own(host, index, op.address.address)
 
     def _may_be_taken(self, device: Link) -> bool:
         """Whether somebody out there may have the gateway's address: not where all of a bridge's ports lead to
