@@ -42,7 +42,7 @@ def parse(config: Config, cni_args: str) -> Tuning:
         try:
             parse_mac(tuning.mac)
         except ValueError as error:
-            raise CniError(f"invalid mac: {error}") from None
+            raise CniError(f"invalid args {tuning.mac} for MAC addr: {error}") from None
     for section in (config.section, config.args):
         section.integer("mtu", unsigned=True)
         section.integer("txQLen", unsigned=True)

@@ -103,7 +103,8 @@ def parse(section: Section, config_version: str) -> Result:
     family = family_of(config_version or "0.1.0")
     version = section.string("cniVersion") or config_version or "0.1.0"
     if version not in family:
-        supports = " ".join(family)
+        # the reference's list of the oldest layout begins with the empty version
+        supports = " ".join(("", *family) if family is LEGACY else family)
         raise DecodingFailure(f'result type supports [{supports}] but unmarshalled CNIVersion is "{version}"')
     return _parse_legacy(section) if family is LEGACY else _parse_recent(section)
 

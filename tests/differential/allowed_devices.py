@@ -1,4 +1,4 @@
-"""The differences of macvlan, tap, host-device, bandwidth and sbr that are meant; see `allowed_differences`."""
+"""The differences of macvlan, tap, host-device, dhcp, bandwidth and sbr that are meant; see `allowed_differences`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ refused("tap", "an interface that exists is reported as a success", "^failed to 
 def _(step: Step, seen: Difference) -> bool:
     crashed = bool(step.theirs) and step.theirs[-1][:2] == ("bandwidth", 2)
     return crashed and bool(step.our_failure) and bool(re.match("call/.*/bandwidth/", seen.where))
+
+
+@allowed("dhcp", "a configuration without `ipam` crashes")
+def _(step: Step, seen: Difference) -> bool:
+    crashed = bool(step.theirs) and step.theirs[-1][:2] == ("dhcp", 2)
+    return crashed and bool(step.our_failure) and bool(re.match("call/.*/dhcp/", seen.where))
+
+
+refused("sbr", "v1.9.1 ignores `gateways` and `addSourceHints`", r"'(gateways|addSourceHints)(\[\d+\])?':")
 
 
 @allowed("bandwidth", "the redirection to the ifb is there twice")

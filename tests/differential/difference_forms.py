@@ -224,6 +224,10 @@ def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
         return True
     if key == "host/nft/bridge nat" and "macspoofchk" not in state.get(key, ""):
         return True
+    inside = re.fullmatch(r"(c\d+/link/[^/]+)/mac", key)
+    if inside is not None:
+        # of a bridge that lost its only port
+        return state.get(f"{inside[1]}/kind") == "bridge" and state.get(key) == "00:00:00:00:00:00"
     found = re.match(r"host/(?:link|addr|qdisc)/([^/]+)/", key)
     if found is None:
         return False

@@ -106,6 +106,33 @@ CASES: dict[str, dict[str, Any]] = {
         "setup": ["ip link add up0 type veth peer name up1", "ip link set up1 up", "ip link set up0 up"],
     },
     "tap": {"plugins": [{"type": "tap", "ipam": _V4}]},
+    "an empty name of a bridge, and VLANs": {
+        "plugins": [{"type": "bridge", "ipam": _V4, "bridge": "", "vlanTrunk": []}],
+    },
+    "a failed ADD of tap with a bridge": {
+        "version": "0.1.0",
+        "plugins": [{"type": "tap", "bridge": "inner"}],
+        "setup": ["@c1 ip link add inner type bridge"],
+    },
+    "null among the ranges": {"plugins": [{"type": "host-local", "ipam": {"type": "host-local", "ranges": [[None]]}}]},
+    "dhcp without ipam": {"plugins": [{"type": "dhcp"}], "steps": ["ADD", "CHECK", "DEL"]},
+    "ptp without addresses, and no namespace": {
+        "plugins": [{"type": "ptp", "ipam": {"type": "static", "addresses": []}}],
+        "steps": [{"command": "ADD", "vanish": True}, "CHECK", "DEL"],
+    },
+    "a bad hardware address for tuning": {"plugins": [_BRIDGE, {"type": "tuning", "mac": "10.1.2.3"}]},
+    "a prevResult of another layout": {
+        "version": "0.1.0",
+        "prevResult": {"cniVersion": "0.3.0"},
+        "plugins": [{"type": "tuning"}],
+    },
+    "addSourceHints of a wrong type": {"plugins": [_BRIDGE, {"type": "sbr", "addSourceHints": ""}]},
+    "an IPv4 address whose version is 6": {
+        "version": "0.3.0",
+        "prevResult": {"cniVersion": "0.3.0", "ips": [{"address": "10.1.2.2/24", "version": "6"}], "dns": {}},
+        "plugins": [{"type": "bandwidth"}],
+        "steps": ["ADD", "CHECK", "DEL"],
+    },
     "host-device": {
         "plugins": [{"type": "host-device", "device": "hd0", "ipam": _V4}],
         "setup": ["ip link add hd0 type veth peer name hd1", "ip link set hd1 up"],

@@ -94,7 +94,7 @@ def test_a_bad_key_is_named(values: dict[str, Any], place: str) -> None:
 
 
 def test_a_bad_mac() -> None:
-    with pytest.raises(CniError, match=r"^invalid mac: address zz: invalid MAC address$"):
+    with pytest.raises(CniError, match=r"^invalid args zz for MAC addr: address zz: invalid MAC address$"):
         keys(mac="zz")
 
 
