@@ -5,7 +5,7 @@ from __future__ import annotations
 from difference_forms import Difference, Step, allowed, deleted, refused
 
 deleted(
-    "ipvlan, vlan",
+    "ipvlan, vlan, dummy",
     "DEL needs a master, a default route or `prevResult`; vlan's and dummy's need `ipam`",
     "Link not found|no plugin name provided|no default route|field is required|chained master|invalid (VLAN|MTU)"
     "|unknown ipvlan",
