@@ -63,6 +63,9 @@ class Comparison:
         self.pair = pair
         self.used: Counter[Allowed] = Counter()
         self.cases = 0
+        """Those that were run, without the ones that the comparison's own tests alter."""
+        self.equal: set[str] = set()
+        """The text of cases that did not differ."""
         self.patience = 1.0
         """Part of the time that differences have to go away; less while a failure is made smaller."""
         self.calls = 0
@@ -71,7 +74,7 @@ class Comparison:
         """What is not explained; after the first step where something is not, nothing more is done.  `alter` is for
         the comparison's own tests: a command for our side alone after that step."""
         full = completed(case)
-        self.cases += 1
+        self.cases += alter is None
         self.pair.both("begin", full)
         deadline = time.monotonic() + SETTLING_SECONDS * self.patience
         while True:

@@ -8,6 +8,8 @@ import pytest
 from comparison import Comparison
 from twin_pair import Pair
 
+_COMPARISON = pytest.StashKey[Comparison]()
+
 
 @pytest.fixture(scope="session")
 def pair() -> Iterator[Pair]:
@@ -17,7 +19,13 @@ def pair() -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="session")
-def comparison(pair: Pair) -> Iterator[Comparison]:
-    made = Comparison(pair)
-    yield made
-    print(f"\ndifferential: {made.cases} cases, {made.calls} plugin calls on both sides")
+def comparison(pair: Pair, pytestconfig: pytest.Config) -> Comparison:
+    made = pytestconfig.stash[_COMPARISON] = Comparison(pair)
+    return made
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The line that scripts/differential adds up."""
+    made = config.stash.get(_COMPARISON, None)
+    if made is not None:
+        terminalreporter.write_line(f"differential: {made.cases} cases, {made.calls} plugin calls on both sides")
