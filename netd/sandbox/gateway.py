@@ -11,6 +11,13 @@ from pycni.spec.address import Address, Prefix
 EVERYTHING = {4: Prefix.parse("0.0.0.0/0"), 6: Prefix.parse("::/0")}
 
 
+_HALVES = {4: ("0.0.0.0/1", "128.0.0.0/1"), 6: ("::/1", "8000::/1")}
+_HOLDING = 0x70
+"""The protocol number that marks the routes of `holding`; nobody has registered it."""
+_LAST = 0xFFFFFFFE
+"""A metric with which they never come before a container's own routes to the same halves."""
+
+
 class Candidate(Record):
     """A network as the order sees it.  `families` are those (4, 6) it has, or would have, a gateway in; none for an
     internal one."""
@@ -99,3 +106,21 @@ def change(
     remove = tuple(route for route in defaults if route not in kept[:1])
     add = None if gateway is None or kept else Route(EVERYTHING[family], gateway, device=device)
     return Change(remove, add)
+
+
+def holding(present: Sequence[Route], family: int) -> tuple[Route, ...]:
+    """Routes by which all packets go on taking the default route of now, whichever others are added; none where there
+    is none.  They are more specific than any default route."""
+    defaults = [route for route in present if route.destination == EVERYTHING[family] and route.gateway is not None]
+    if not defaults:
+        return ()
+    best = min(defaults, key=lambda route: route.priority)
+    return tuple(
+        Route(Prefix.parse(half), best.gateway, _LAST, source=best.source, device=best.device, protocol=_HOLDING)
+        for half in _HALVES[family]
+    )
+
+
+def held(present: Iterable[Route]) -> list[Route]:
+    """Those of the routes that `holding` made."""
+    return [route for route in present if route.protocol == _HOLDING and route.priority == _LAST]

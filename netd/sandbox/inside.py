@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from errno import EEXIST, ESRCH
 
 from netd.failure import Failure, InvalidParameter
-from netd.sandbox.gateway import Attached, change, chosen
+from netd.sandbox.gateway import Attached, change, chosen, held, holding
 from netd.sandbox.sysctls import Setting
+from pycni.kernel.model import Route
 from pycni.kernel.namespace import Namespace
 from pycni.kernel.netlink import Refused
 from pycni.kernel.routes import delete_route
@@ -77,13 +78,26 @@ def add_addresses(namespace: Namespace, ifname: str, prefixes: Iterable[Prefix])
                 raise
 
 
-def route(namespace: Namespace, endpoints: Iterable[Attached]) -> None:
-    """The default routes lead to the gateways of the endpoints that come first, and nowhere else.  KernelError.
+def hold_routes(namespace: Namespace) -> None:
+    """Until `route` is called, packets take the default routes of now.  KernelError.
+
+    A plugin gives its interface a default route before the host's end has addresses and rules, and the kernel prefers
+    the younger route: connections begun in between would be lost, or be translated to no address for ever."""
+    for family in (4, 6):
+        present = namespace.routes(family)
+        _delete(namespace, held(present))
+        for each in holding(present, family):
+            namespace.configure(each.device, (), (each,), up=False)
+
+
+def route(namespace: Namespace, endpoints: Iterable[Attached], leaving: Iterable[Attached] = ()) -> None:
+    """The default routes lead to the gateways of the endpoints that come first, and nowhere else, nor through
+    interfaces that are `leaving`; what `hold_routes` did ends.  KernelError.
 
     The new route is added before the old one goes: the kernel prefers the younger of two, so no packet finds none."""
     attached = list(endpoints)
     links = {link.name: link.index for link in namespace.links()}
-    devices = [links[each.ifname] for each in attached if each.ifname in links]
+    devices = [links[each.ifname] for each in (*attached, *leaving) if each.ifname in links]
     best = chosen(attached)
     for family in (4, 6):
         present = namespace.routes(family)
@@ -93,12 +107,16 @@ def route(namespace: Namespace, endpoints: Iterable[Attached]) -> None:
         wanted = change(present, gateway, device, devices, family)
         if wanted.add is not None:
             namespace.configure(device, (), (wanted.add,), up=False)
-        for old in wanted.remove:
-            try:
-                namespace.rtnetlink().request(delete_route(old))
-            except Refused as error:
-                if error.errno != ESRCH:
-                    raise
+        _delete(namespace, (*wanted.remove, *held(present)))
+
+
+def _delete(namespace: Namespace, routes: Iterable[Route]) -> None:
+    for old in routes:
+        try:
+            namespace.rtnetlink().request(delete_route(old))
+        except Refused as error:
+            if error.errno != ESRCH:
+                raise
 
 
 def has_ipv6(namespace: Namespace) -> bool:

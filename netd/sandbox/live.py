@@ -22,9 +22,12 @@ def connect(parts: Parts, container: Container, known: Known, endpoint: Endpoint
     adopt(parts, container, known.name, endpoint)
     with Namespace.open(container.sandbox.key) as namespace:
         try:
+            inside.hold_routes(namespace)
             found = opening.attach(parts, container, known, namespace)
-            opening.note(container, {**before, known.name: found})
-            _settle(parts, container, namespace, before, {**before, known.name: found})
+            after = {**before, known.name: found}
+            opening.note(container, after)
+            parts.ports.shield(container, surroundings.shielded(parts, after))
+            _settle(parts, container, namespace, before, after)
         except BaseException as error:
             what = f"undoing the connection of {container.name} to {known.name}"
             container.sandbox.ifnames.pop(known.name, None)
@@ -45,11 +48,12 @@ def _undo(
             attempt(parts, what, lambda entry=entry: parts.attacher.detach(entry, at_once=True))  # type: ignore[misc]
     container.networks.pop(known.name, None)
     opening.note(container, before)
+    attempt(parts, what, lambda: parts.ports.shield(container, surroundings.shielded(parts, before)))
     attempt(parts, what, lambda: _settle(parts, container, namespace, now, before))
 
 
 def disconnect(parts: Parts, container: Container, known: Known) -> None:
-    """The interface goes, its name first; Failure after everything was tried."""
+    """The interface goes, after all that led through it; Failure after everything was tried."""
     before = surroundings.present(parts, container)
     after = {name: each for name, each in before.items() if name != known.name}
     problems: list[str] = []
@@ -59,14 +63,16 @@ def disconnect(parts: Parts, container: Container, known: Known) -> None:
             _try(problems, lambda: surroundings.serve_names(parts, container, namespace, after, rendered.ndots))
         entries = parts.attacher.entries(container.id).get(known.list_name, ())
         ifname = container.sandbox.ifnames.get(known.name)
-        for entry in entries:
-            if entry.attachment.ifname == ifname:
-                _try(problems, lambda entry=entry: parts.attacher.detach(entry, at_once=True))  # type: ignore[misc]
         endpoint = container.networks.pop(known.name)
         if known.name in container.sandbox.random_macs:
             endpoint.mac_address = ""
         opening.note(container, after)
         _try(problems, lambda: _settle(parts, container, namespace, before, after))
+        for entry in entries:
+            if entry.attachment.ifname == ifname:
+                _try(problems, lambda entry=entry: parts.attacher.detach(entry, at_once=True))  # type: ignore[misc]
+        # not before: its address is reachable through its own device only as long as it is there
+        _try(problems, lambda: parts.ports.shield(container, surroundings.shielded(parts, after)))
     parts.announce("disconnect", known, container)
     if problems:
         raise Failure(f"disconnecting {container.name} from network {known.name}: {'; '.join(problems)}")
@@ -87,9 +93,9 @@ def _settle(
     after: dict[str, Attached],
 ) -> None:
     """Routes, files, names and ports follow from the endpoints there are now."""
-    inside.route(namespace, after.values())
-    etc = parts.etc(container.id)
     gone = [each for name, each in before.items() if name not in after]
+    inside.route(namespace, after.values(), gone)
+    etc = parts.etc(container.id)
     new = [each for name, each in after.items() if name not in before]
     etc.change_hosts(
         [line for each in gone for line in surroundings.own_lines(container, each)],
@@ -102,7 +108,6 @@ def _settle(
         surroundings.serve_names(parts, container, namespace, after, rendered.ndots)
     if after:
         container.sandbox.resolv_conf = etc.replace_resolv_conf(rendered.text, container.sandbox.resolv_conf)
-    parts.ports.shield(container, surroundings.shielded(parts, after))
     container.sandbox.ports = dict(parts.ports.move(container, surroundings.gateways(parts, after)))
 
 

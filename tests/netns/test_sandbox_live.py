@@ -15,6 +15,8 @@ from sandbox_town import NOTHING, Box, Town, accepted, static
 from netd.failure import Failure, Forbidden
 from netd.networks.errors import NotFound
 from netd.runtime.model import Endpoint, PortBinding
+from netd.sandbox import inside
+from pycni.kernel.namespace import Namespace
 
 PUBLISHED = {"80/tcp": [PortBinding(host_port="8080")]}
 
@@ -216,6 +218,43 @@ def test_traffic_goes_on_while_networks_come_and_go(town: Town) -> None:
     web.reaches("192.0.2.2")
     threads[1].join()
     assert failures == []
+
+
+def test_what_holds_routes_during_a_change_ends_with_it_or_with_the_next_daemon(town: Town) -> None:
+    town.network("mmm", subnet="10.1.0.0/24", subnets=["fd00:1::/64"])
+    town.network("aaa", subnet="10.2.0.0/24", subnets=["fd00:2::/64"])
+    web = town.started("web", "mmm")
+
+    def halves() -> list[str]:
+        lines = [line for family in "46" for line in web.run("ip", f"-{family}", "route").splitlines()]
+        return [line for line in lines if line.split()[0].endswith("/1")]
+
+    def way(address: str) -> str:
+        words = web.run("ip", "route", "get", address).split()
+        return words[words.index("dev") + 1]
+
+    with Namespace.open(web.netns) as namespace:
+        for _ in range(2):  # a daemon that was killed may have left them
+            inside.hold_routes(namespace)
+            assert len(halves()) == 4
+        web.run("ip", "route", "add", "default", "dev", "lo", "metric", "1")
+        web.run("ip", "-6", "route", "add", "default", "dev", "lo", "metric", "1")
+        assert [way(each) for each in ("1.2.3.4", "192.0.2.2", "2001:db8::1")] == ["eth0", "eth0", "eth0"]
+        web.run("ip", "route", "del", "default", "dev", "lo")
+        web.run("ip", "-6", "route", "del", "default", "dev", "lo")
+    town.sandboxes.connect(web.container, "aaa", Endpoint())
+    assert halves() == []
+    assert (web.default_route(4), web.default_route(6)) == ("10.2.0.1 dev eth1", "fd00:2::1 dev eth1")
+    town.sandboxes.disconnect(web.container, "aaa")
+    assert (web.default_route(4), web.default_route(6)) == ("10.1.0.1 dev eth0", "fd00:1::1 dev eth0")
+    with pytest.raises(Failure):
+        town.sandboxes.connect(web.container, "aaa", static("10.2.0.1"))
+    assert halves() == []
+    with Namespace.open(web.netns) as namespace:
+        inside.hold_routes(namespace)
+    town.settle()
+    town.sandboxes.restore([web.container])
+    assert halves() == []
 
 
 def test_stopped_containers_only_store_what_they_are_told(town: Town) -> None:

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netd.sandbox.gateway import EVERYTHING, Attached, Candidate, change, chosen, order, ordered, rank
+from netd.sandbox.gateway import EVERYTHING, Attached, Candidate, change, chosen, held, holding, order, ordered, rank
 from pycni.kernel.model import Route
 from pycni.spec.address import Address, Prefix
 
@@ -107,3 +107,23 @@ def test_afterwards_there_is_the_wanted_default_route_and_no_other_of_ours(
     # and then there is nothing left to do
     again = change(after, gateway, device, (1, 2, 3), 4)
     assert (again.remove, again.add) == ((), None)
+
+
+def test_all_packets_are_held_to_the_default_route_that_the_kernel_prefers_and_to_no_other() -> None:
+    first, second = Address.parse("10.1.0.1"), Address.parse("10.2.0.1")
+    present = [
+        Route(Prefix.parse("10.1.0.0/24"), device=1),
+        Route(EVERYTHING[4], second, priority=100, device=2),
+        Route(EVERYTHING[4], first, device=1),
+    ]
+    found = holding(present, 4)
+    assert [(str(each.destination), each.gateway, each.device) for each in found] == [
+        ("0.0.0.0/1", first, 1),
+        ("128.0.0.0/1", first, 1),
+    ]
+    assert held([*present, *found]) == list(found)
+    assert change([*present, *found], first, 1, (1, 2), 4).remove == (present[1],)
+    assert [str(each.destination) for each in holding([Route(EVERYTHING[6], device=1)], 6)] == []
+    assert holding(present, 6) == ()
+    own = Route(Prefix.parse("0.0.0.0/1"), first, device=1)
+    assert held([own]) == []
