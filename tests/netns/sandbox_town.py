@@ -238,11 +238,11 @@ class Town:
         self.sandboxes.prepare_default_bridge()
 
     def serve_outside(self, port: int = 80) -> socket.socket:
-        """A listening TCP socket at 192.0.2.2."""
+        """A listening TCP socket at 192.0.2.2, that turns nobody away while the test is slow to accept."""
         with self.outside.inside():
             opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         opened.bind(("192.0.2.2", port))
-        opened.listen(8)
+        opened.listen(socket.SOMAXCONN)
         opened.settimeout(SECONDS)
         self.sockets.append(opened)
         return opened
