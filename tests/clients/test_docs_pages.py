@@ -27,6 +27,7 @@ _VARYING = (
     (re.compile(r"(with: )\S+/pynetd"), r"\1pynetd"),
     (re.compile(r"launcher: (packaged|compiled|python);"), "launcher: compiled;"),
     (re.compile(r"(eth\d|veth[0-9a-f]+)@if\d+"), r"\1@if7"),
+    (re.compile(r"^\d+(: pn-)", re.MULTILINE), r"4\1"),
     (re.compile(r"fd(?!00:250)[0-9a-f]{2}(?::[0-9a-f]{1,4}){2}::"), "fd12:3456:789a::"),
     (re.compile(r"fe80::[0-9a-f:]+"), "fe80::1"),
     (re.compile(r"^(kernel: +).*$", re.MULTILINE), r"\g<1>6.1.0"),
