@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_DATA_DIR = "/var/lib/cni/networks"
+_EMPTY = "cannot understand ip: IP <nil> not v4 nor v6"
 
 
 class HostLocal(Record):
@@ -34,11 +35,14 @@ def parse(config: Config, cni_args: str, removing: bool = False) -> HostLocal:
     `removing` passes over the routes, in which we refuse more than the reference: what an ADD was refused for must not
     keep the DEL that follows it from succeeding."""
     # what cannot be decoded is told before what CNI_ARGS says
-    configured = (*_addresses(config.args.strings("ips")), *_addresses(config.runtime.strings("ips")))
+    texts = (*config.args.strings("ips"), *config.runtime.strings("ips"))
+    configured = tuple(_address(text) for text in texts if text)
     ipam = ipam_section(config)
     routes = () if removing else tuple(result.parse_route(each) for each in ipam.sections("routes"))
     groups = _groups(config, ipam)
     requested = (*_argument_addresses(cni_args), *configured)
+    if "" in texts:
+        raise ConfigError(_EMPTY)
     sets = build_range_sets(groups, config.version)
     return HostLocal(data_dir(config), sets, requested, routes, ipam.string("resolvConf"))
 
@@ -82,19 +86,15 @@ def _argument_addresses(cni_args: str) -> tuple[Address, ...]:
     if text is None:
         return ()
     try:
-        return _addresses([text])
+        return (_address(text),)
     except CniError as error:
         raise CniError(f'ARGS: error parsing value of pair "IP={text}": {error.msg}') from None
-
-
-def _addresses(texts: list[str]) -> tuple[Address, ...]:
-    return tuple(_address(text) for text in texts)
 
 
 def _address(text: str) -> Address:
     """`10.1.2.3` or `10.1.2.3/24`; the prefix length says nothing here."""
     if not text:
-        raise ConfigError("cannot understand ip: IP <nil> not v4 nor v6")
+        raise ConfigError(_EMPTY)
     try:
         return Prefix.parse(text).address if "/" in text else Address.parse(text)
     except ValueError:

@@ -172,14 +172,15 @@ def _route_localnet(context: Context, address: Address) -> list[ops.Operation]:
 
 def _parse_for_attach(context: Context, removing: bool = False) -> tuple[Portmap, Result | None]:
     try:
-        return parse(context.config, removing), context.config.prev_result()
+        previous = context.config.prev_result()
+        return parse(context.config, removing), previous
     except CniError as error:
         raise CniError(f"failed to parse config: {error.msg}") from None
 
 
 def check(context: Context) -> None:
-    portmap = parse(context.config)
     previous = context.config.prev_result()
+    portmap = parse(context.config)
     if previous is None:
         raise CniError("Required prevResult missing")
     if not portmap.mappings:

@@ -264,10 +264,12 @@ class LockedNetwork:
         return self._loaded().taken[family]
 
     def addresses_of(self, container_id: str, ifname: str) -> list[Address]:
-        """What this owner holds, leases in the old format (container id alone) included, in the order of names."""
+        """What this owner holds, leases in the old format (container id alone) included, in the order of names.  As in
+        the reference, those in sub-directories count for him, and for nobody else."""
         index = self._loaded()
         paths = index.owned_by(container_id, ifname) | index.owned_by_old_format(container_id)
-        return [address for address in map(_parse_name, sorted(paths)) if address is not None]
+        names = [path.rpartition("/")[2] for path in sorted(paths)]
+        return [address for address in map(_parse_name, names) if address is not None]
 
     def holds(self, container_id: str, ifname: str) -> bool:
         """Whether any file belongs to this owner."""

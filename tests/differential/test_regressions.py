@@ -115,6 +115,32 @@ CASES: dict[str, dict[str, Any]] = {
         "setup": ["@c1 ip link add inner type bridge"],
     },
     "null among the ranges": {"plugins": [{"type": "host-local", "ipam": {"type": "host-local", "ranges": [[None]]}}]},
+    "the last address as a container's id": {
+        "plugins": [{"type": "host-local", "ipam": _V4}],
+        "steps": [{"command": "ADD", "id": "a"}, *({"command": each, "id": "10.1.2.2"} for each in ("CHECK", "DEL"))],
+    },
+    "wrong CNI_ARGS before an empty address": {
+        "args": "K=V",
+        "plugins": [{"type": "host-local", "ipam": _V4, "runtimeConfig": {"ips": [""]}}],
+    },
+    "a lease in a sub-directory": {
+        "plugins": [{"type": "host-local", "ipam": _V4}],
+        "files": {"/var/lib/cni/networks/net/sub/10.1.2.9": "c1\r\neth0"},
+    },
+    "prevResult of another layout before a wrong backend": {
+        "version": "0.1.0",
+        "prevResult": {"cniVersion": "0.3.0"},
+        "plugins": [{"type": "portmap", "backend": "", "runtimeConfig": {"portMappings": []}}],
+    },
+    "an mtu that the device cannot have": {"plugins": [_BRIDGE, {"type": "tuning", "mtu": 65536}]},
+    "table 0 of sbr": {"plugins": [_BRIDGE, {"type": "sbr", "table": 0}]},
+    "ADD of tuning, twice": {
+        "version": "0.3.0",
+        "prevResult": {"cniVersion": "0.3.0"},
+        "plugins": [{"type": "tuning", "mac": "0a:00:00:00:00:01"}],
+        "setup": ["@c1 ip link add eth0 type veth peer name other"],
+        "steps": ["ADD", "ADD", "DEL"],
+    },
     "dhcp without ipam": {"plugins": [{"type": "dhcp"}], "steps": ["ADD", "CHECK", "DEL"]},
     "ptp without addresses, and no namespace": {
         "plugins": [{"type": "ptp", "ipam": {"type": "static", "addresses": []}}],

@@ -142,6 +142,7 @@ def test_requested_addresses_from_all_three_places(tmp_path: Path) -> None:
         ({}, "IP=nonsense", 'ARGS: error parsing value of pair "IP=nonsense": invalid IP address nonsense'),
         ({"runtimeConfig": {"ips": ["10.1.2.3.4"]}}, "", "invalid IP address 10.1.2.3.4"),
         ({"args": {"cni": {"ips": [""]}}}, "", "cannot understand ip: IP <nil> not v4 nor v6"),
+        ({"args": {"cni": {"ips": [""]}}}, "K=V", 'ARGS: unknown args ["K=V"]'),
         ({"args": {"cni": {"ips": ["10.2.2.2"]}}}, "", "failed to allocate all requested IPs: 10.2.2.2"),
     ],
 )
