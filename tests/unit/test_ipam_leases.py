@@ -66,6 +66,15 @@ def test_a_second_address_for_the_same_owner_is_refused(book: LeaseBook, tmp_pat
     assert give(book, "c1", sets("10.1.9.0/24")) == ["10.1.9.2/24"]
 
 
+def test_an_address_in_a_sub_directory_is_its_owners_and_free_for_others(book: LeaseBook, tmp_path: Path) -> None:
+    inner = tmp_path / "mynet" / "sub"
+    inner.mkdir(parents=True)
+    (inner / "10.1.2.2").write_text("c1\r\neth0")
+    text = "failed to allocate for range 0: 10.1.2.2 has been allocated to c1, duplicate allocation is not allowed"
+    assert refused(book, "c1", sets("10.1.2.0/24")) == text
+    assert give(book, "c2", sets("10.1.2.0/24")) == ["10.1.2.2/24"]
+
+
 def test_with_reuse_the_same_owner_gets_the_same_addresses(book: LeaseBook, tmp_path: Path) -> None:
     of = sets("10.1.2.0/24", "fd00::/64")
     first = give(book, "c1", of, reuse=True)

@@ -236,7 +236,7 @@ def test_without_a_previous_result(machine: Machine, command: str, message: str)
 def test_configuration_errors_are_prefixed_but_on_check(machine: Machine, command: str, prefix: str) -> None:
     body = machine.error("portmap", command, config(TCP, backend="pf"))
     assert body["msg"] == f'{prefix}unrecognized backend "pf"'
-    body = machine.error("portmap", command, config(TCP, prevResult={"cniVersion": "0.2.0"}))
+    body = machine.error("portmap", command, config(TCP, backend="pf", prevResult={"cniVersion": "0.2.0"}))
     assert body["msg"].startswith(f"{prefix}could not parse prevResult: ")
 
 
