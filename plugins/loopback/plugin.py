@@ -11,7 +11,10 @@ from pycni.spec.result import Interface, IpConfig, Result
 
 def add(context: Context) -> Result:
     """`lo` up; the result lists its first address of each family.  A chained call passes prevResult through."""
-    previous = context.config.prev_result()
+    try:
+        previous = context.config.prev_result()
+    except CniError as error:
+        raise CniError(f"failed to parse prevResult: {error.msg}") from None
     container = context.container()
     context.transaction.apply([ops.SetLink(ops.CONTAINER, "lo", up=True)])
     link = container.link("lo")

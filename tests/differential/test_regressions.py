@@ -141,6 +141,20 @@ CASES: dict[str, dict[str, Any]] = {
         "setup": ["@c1 ip link add eth0 type veth peer name other"],
         "steps": ["ADD", "ADD", "DEL"],
     },
+    "attributes of routes in an old prevResult": {
+        "version": "0.1.0",
+        "prevResult": {
+            "cniVersion": "0.1.0",
+            "ip4": {"ip": "10.1.2.2/24", "routes": [{"dst": "0.0.0.0/0", "advmss": 1000}]},
+        },
+        "plugins": [{"type": "portmap", "runtimeConfig": {"portMappings": []}}],
+        "steps": ["ADD", "CHECK", "DEL"],
+    },
+    "loopback with a prevResult of another layout": {
+        "prevResult": {"cniVersion": "0.1.0"},
+        "plugins": [{"type": "loopback"}],
+        "steps": ["ADD", "CHECK", "DEL"],
+    },
     "dhcp without ipam": {"plugins": [{"type": "dhcp"}], "steps": ["ADD", "CHECK", "DEL"]},
     "ptp without addresses, and no namespace": {
         "plugins": [{"type": "ptp", "ipam": {"type": "static", "addresses": []}}],

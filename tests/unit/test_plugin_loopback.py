@@ -51,7 +51,7 @@ def test_a_previous_result_is_passed_through(machine: Machine) -> None:
 
 def test_a_previous_result_that_cannot_be_read_changes_nothing(machine: Machine) -> None:
     body = machine.error("loopback", "ADD", config(prevResult={"cniVersion": "0.2.0"}))
-    assert body["msg"].startswith("could not parse prevResult: ")
+    assert body["msg"].startswith("failed to parse prevResult: could not parse prevResult: ")
     assert not is_up(machine)
 
 
