@@ -313,7 +313,8 @@ def test_a_namespace_that_goes_takes_its_lease_along(shore_of: Any, daemon_of: A
     space, _ = shore.add(shore.config(daemon))
     space.close()
     await_true("the lease is given back", lambda: shore.server.leases() == {})
-    assert daemon.kept() == 0 and "its namespace is gone" in daemon.log()
+    await_true("it is forgotten", lambda: daemon.kept() == 0)
+    assert "its namespace is gone" in daemon.log()
 
 
 def test_so_does_a_process(shore_of: Any, daemon_of: Any) -> None:

@@ -132,9 +132,11 @@ kill $!
 
 
 def shape(text: str) -> list[str]:
-    """What was printed, without the names and hardware addresses that are drawn by lot."""
+    """What was printed, without the names and hardware addresses that are drawn by lot, and without carriers, of which
+    the kernel tells up to a second later."""
     import re
 
+    text = re.sub(r"NO-CARRIER,|,LOWER_UP|(?<=\s)(UP|DOWN|LOWERLAYERDOWN)(?=\s)", "", text)
     text = re.sub(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", "MAC", text)
     return re.sub(r"/proc/\d+/|veth[0-9a-f]+(@\w+)?|\s+", " ", re.sub(r"eth0@if\d+|@if\d+", "", text)).split()
 
