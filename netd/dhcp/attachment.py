@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from netd.dhcp import answers, client4, client6, frames, messages4, messages6
-from netd.dhcp.client4 import BOUND, LOST, NO_MORE_TRIES
+from netd.dhcp.machine import BOUND, LOST, NO_MORE_TRIES
 from netd.dhcp.port import Port
 from netd.dhcp.timing import Timing
 from netd.dns.loop import Loop, Timer

@@ -1,4 +1,4 @@
-"""A DHCPv6 client for one address as a state machine (RFC 8415 section 18.2), used as `client4` is.
+"""A DHCPv6 client for one address as a state machine (RFC 8415 section 18.2).
 
 It takes the first server that offers an address instead of waiting a second for better ones: the wait is for networks
 with several servers of different preference, and every container's start would pay for it.
@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netd.dhcp import messages6 as m
-from netd.dhcp.client4 import BOUND, FAILED, LOST, NO_MORE_TRIES
+from netd.dhcp.machine import BOUND, LOST, Machine
 from netd.dhcp.messages6 import Assigned, Association, Message
 from netd.dhcp.timing import INFINITE, Backoff, Random, Timing
 from pycni.record import Record
 
-_FIRST_PAUSE = 1.0
 _RENEW_PAUSE, _LONGEST_RENEW = 10.0, 600.0
 """Seconds: REN_TIMEOUT and REN_MAX_RT."""
-_AFTER_REFUSAL = 2.0
 
 
 class Identity(Record):
@@ -46,8 +44,8 @@ class Lease(Record):
         return self.since + self.valid if self.valid != INFINITE else float("inf")
 
 
-class Client:
-    """As `client4.Client`; everything is sent to all servers, and names the one that is meant."""
+class Client(Machine[Message, Lease]):
+    """Everything is sent to all servers, and names the one that is meant."""
 
     def __init__(
         self,
@@ -57,41 +55,9 @@ class Client:
         send: Callable[[Message], None],
         tell: Callable[[str, str], None],
     ) -> None:
-        self.lease: Lease | None = None
-        self.deadline: float | None = None
+        super().__init__(timing, random, tell)
         self._identity = identity
-        self._timing = timing
-        self._random = random
         self._send = send
-        self._tell = tell
-        self._give_up: float | None = None
-        self._step: Callable[[float], None] = self._again
-        self._message: Message | None = None
-        self._pauses = Backoff(_FIRST_PAUSE, timing.resend_max, random)
-        self._began = 0.0
-        self._until = 0.0
-        self._reason = ""
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing is expected to come in."""
-        return self._message is None
-
-    def begin(self, now: float, for_ever: bool = False) -> None:
-        """Looks for a lease, until `resend_timeout` or `for_ever`."""
-        self._give_up = None if for_ever else now + self._timing.resend_timeout
-        self._solicit(now)
-
-    def resume(self, lease: Lease, now: float) -> None:
-        """Goes on with a lease of before."""
-        self.lease = lease
-        self._rest(lease)
-        if self.deadline is not None and now >= self.deadline:
-            self.due(now)
-
-    def stop(self) -> None:
-        """Says nothing more, but for `release`."""
-        self.deadline = self._message = None
 
     def release(self) -> None:
         """Gives the lease back, if there is one, and stops.  Said once: the interface will not be there for an
@@ -103,41 +69,24 @@ class Client:
         if self.lease is not None:
             self._part(m.DECLINE)
             self._tell(LOST, "somebody else has the address")
-            self._solicit(now)
-
-    def due(self, now: float) -> None:
-        """`deadline` has come."""
-        if self._give_up is not None and now >= self._give_up:
-            self.stop()
-            self._tell(FAILED, f"{NO_MORE_TRIES}{self._reason}")
-        elif self.lease is not None and now >= self.lease.ends():
-            self._lose(now, "it has expired")
-        else:
-            self._step(now)
+            self._look(now)
 
     # --- looking for a lease -----------------------------------------------------------------------------------------
 
-    def _solicit(self, now: float) -> None:
-        self._pauses = Backoff(_FIRST_PAUSE, self._timing.resend_max, self._random)
+    def _look(self, now: float) -> None:
+        self._pauses = self._backoff()
         options = [(m.RAPID_COMMIT, b"")] if self._identity.rapid_commit else []
         self._start(self._new(m.SOLICIT, options, ()), now, self._again)
 
     def _request(self, server: bytes, addresses: tuple[Assigned, ...], now: float) -> None:
-        self._pauses = Backoff(_FIRST_PAUSE, self._timing.resend_max, self._random)
+        self._pauses = self._backoff()
         self._until = now + self._timing.timeout
         hint = tuple(each.replace(preferred=0, valid=0) for each in addresses)
         self._start(self._new(m.REQUEST, [(m.SERVER_ID, server)], hint), now, self._request_again)
 
-    def _request_again(self, now: float) -> None:
-        if now >= self._until:
-            self._solicit(now)
-        else:
-            self._again(now)
-            self._sooner(self._until)
-
     def _again(self, now: float) -> None:
         if self._message is None:
-            self._solicit(now)
+            self._look(now)
             return
         self._transmit(now)
         self.deadline = now + self._pauses.next()
@@ -156,20 +105,12 @@ class Client:
         elapsed = min(int((now - self._began) * 100), 0xFFFF).to_bytes(2, "big")
         self._send(self._message.replace(options=(*self._message.options, (m.ELAPSED, elapsed))))
 
-    def _sooner(self, moment: float) -> None:
-        self.deadline = moment if self.deadline is None else min(self.deadline, moment)
-
     # --- keeping it --------------------------------------------------------------------------------------------------
-
-    def _rest(self, lease: Lease) -> None:
-        self._message = self._give_up = None
-        self._step = self._renew
-        self.deadline = lease.since + lease.t1 if lease.valid != INFINITE else None
 
     def _renew(self, now: float) -> None:
         lease = self.lease
         if lease is None:
-            self._solicit(now)
+            self._look(now)
             return
         turn = lease.since + lease.t2
         kind = m.RENEW if now < turn else m.REBIND
@@ -180,11 +121,6 @@ class Client:
             self._began = now
         self._transmit(now)
         self.deadline = min(now + self._pauses.next(), turn if now < turn else lease.ends())
-
-    def _lose(self, now: float, reason: str) -> None:
-        self.lease = None
-        self._tell(LOST, reason)
-        self._solicit(now)
 
     def _part(self, kind: int) -> None:
         self.stop()
@@ -240,11 +176,7 @@ class Client:
             self._lose(now, "the server has withdrawn it")
         elif lease is None and status in (m.NO_ADDRESSES, m.NOT_ON_LINK, m.NO_BINDING):
             self._reason = ": the server has no addresses" if status == m.NO_ADDRESSES else self._reason
-            self._message = None
-            self._step = self._again
-            self.deadline = now + _AFTER_REFUSAL * (0.5 + self._random())
-            if self._give_up is not None:
-                self._sooner(self._give_up)
+            self._look_later(now)
 
     def _bind(self, message: Message, server: bytes, usable: tuple[Assigned, ...], now: float) -> None:
         held = self.lease.address if self.lease is not None else b""

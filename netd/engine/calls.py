@@ -81,8 +81,13 @@ class Calls:
             return b""
         if self._apart(call, place, container[0] if container else None, connection):
             return b""
-        self._places.leave(place)
+        self._leave(place)
         return self._decline(call)
+
+    def _leave(self, place: Place) -> None:
+        self._places.leave(place)
+        if place is not self._places.own:
+            self._reaper.look_again()
 
     def _finish(self, call: Call, place: Place, container: int | None, connection: socket) -> None:
         namespace = self._places.borrow(place)
@@ -92,9 +97,7 @@ class Calls:
             send(connection, protocol.answer_frame(answer.status, answer.stdout, answer.stderr))
         finally:
             self._places.give_back(place, namespace)
-            self._places.leave(place)
-            if place is not self._places.own:
-                self._reaper.look_again()
+            self._leave(place)
 
     def _apart(self, call: Call, place: Place, container: int | None, connection: socket) -> bool:
         """Has a thread of its own finish the call; False when there are too many already, or no descriptors."""

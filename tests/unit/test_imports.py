@@ -163,6 +163,7 @@ PURE = [
     "netd/dhcp/answers.py",
     "netd/dhcp/client4.py",
     "netd/dhcp/client6.py",
+    "netd/dhcp/machine.py",
     "netd/dhcp/domains.py",
     "netd/dhcp/flags.py",
     "netd/dhcp/messages4.py",
