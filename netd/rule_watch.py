@@ -14,6 +14,7 @@ from threading import Thread
 from time import monotonic
 
 from netd.rule_events import RuleEvents
+from pycni import program_path
 from pycni.firewall import programs
 from pycni.kernel.namespace import Namespace
 from pycni.spec.errors import CniError
@@ -119,7 +120,7 @@ class RuleWatch:
             os.eventfd_write(self._wake, 1)
 
     def _is_blind(self) -> bool:
-        path = programs.find(programs.IPTABLES[4])
+        path = program_path.find(programs.IPTABLES[4])
         return self._events is None or (bool(path) and programs.variant(path) == programs.LEGACY)
 
     def _run(self) -> None:

@@ -20,6 +20,7 @@ from errno import EEXIST, ENOENT
 from threading import Lock
 
 from netd.ports.gateways import Endpoint
+from pycni import program_path
 from pycni.firewall import nft_messages, programs
 from pycni.firewall.generation import INET, NfTables
 from pycni.firewall.naming import h16
@@ -123,7 +124,7 @@ class Guard:
             kept = list(self._read().values()) if left else []
         except (KernelError, OSError) as error:
             raise FirewallError(f"guarding published ports: the kernel does not offer nf_tables: {error}") from None
-        nft = programs.find("nft")
+        nft = program_path.find("nft")
         if not nft:
             raise FirewallError("guarding published ports: nft is not installed")
         text = (f"delete table inet {TABLE}\n" if left else "") + RULESET

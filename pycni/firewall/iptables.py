@@ -8,6 +8,7 @@ because something changed meanwhile is repeated from a fresh listing.
 
 from __future__ import annotations
 
+from pycni import program_path
 from pycni.firewall import programs
 from pycni.firewall.generation import FAMILY, NfTables
 from pycni.firewall.programs import IPTABLES, LEGACY, missing_iptables
@@ -83,7 +84,7 @@ class Iptables:
         """Whether the family has this table at all; nothing is executed to find out, and none is created."""
         if missing_iptables(family):
             return False
-        if programs.variant(programs.find(IPTABLES[family])) != LEGACY:
+        if programs.variant(program_path.find(IPTABLES[family])) != LEGACY:
             try:
                 return self._nftables.table_exists(FAMILY[family], table)
             except (KernelError, OSError):
@@ -99,13 +100,13 @@ class Iptables:
         """Whether the chain may exist; nothing is executed where the kernel can be asked."""
         if not self.present(family, table):
             return False
-        if programs.variant(programs.find(IPTABLES[family])) == LEGACY:
+        if programs.variant(program_path.find(IPTABLES[family])) == LEGACY:
             return True
         return self._nftables.chain(FAMILY[family], table, chain) is not None
 
     def _generation_now(self, family: int) -> int:
         """-1 where there is none to go by."""
-        if programs.variant(programs.find(IPTABLES[family])) == LEGACY:
+        if programs.variant(program_path.find(IPTABLES[family])) == LEGACY:
             return -1
         try:
             return self._nftables.generation()
@@ -145,7 +146,7 @@ class Iptables:
     def _model(self, family: int, table: str) -> Tables:
         model = self._models.setdefault(family, Tables())
         if not self._is_current(family, table):
-            program = programs.find(f"{IPTABLES[family]}-save")
+            program = program_path.find(f"{IPTABLES[family]}-save")
             outcome = programs.run(self._namespace, [program, "-t", table])
             if outcome.status != 0:
                 raise FirewallError(f"{IPTABLES[family]}-save: {outcome.complaint or f'exit status {outcome.status}'}")
@@ -185,7 +186,7 @@ class Iptables:
     def _restore(self, family: int, draft: Draft) -> str:
         """Empty when the kernel took the commands, else why it did not."""
         before = self._nftables.known
-        program = programs.find(f"{IPTABLES[family]}-restore")
+        program = program_path.find(f"{IPTABLES[family]}-restore")
         argv = [program, "--noflush", "--wait", str(_LOCK_SECONDS)]
         outcome = programs.run(self._namespace, argv, restore_input(draft.commands))
         if outcome.status != 0:

@@ -9,6 +9,7 @@ they are for (contract docker 3.3): for it the rule stands before isolation, and
 
 from __future__ import annotations
 
+from pycni import program_path
 from pycni.firewall import programs
 from pycni.firewall.chains import FILTER, ISOLATION_ENTRY, NO_WAY_OUT_ENTRY, STAGE_1, comment
 from pycni.firewall.generation import FAMILY, NfTables
@@ -45,7 +46,7 @@ class ForwardAccept:
         for family in (4, 6):
             if not self._iptables.present(family, FILTER) or missing_iptables(family):
                 continue
-            if programs.variant(programs.find("iptables")) == LEGACY:
+            if programs.variant(program_path.find("iptables")) == LEGACY:
                 if self._iptables.policy(family, FILTER, "FORWARD") == "DROP":
                     self._iptables.change(family, FILTER, _add)
             elif self._drops(family) and (again or self._nftables.chain(FAMILY[family], FILTER, CHAIN) is None):

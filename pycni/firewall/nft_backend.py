@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from errno import EEXIST, ENOENT
 
+from pycni import program_path
 from pycni.firewall import nft_static as static
-from pycni.firewall import programs
 from pycni.firewall.facts import Fact, Masquerade, Owner, Publish
 from pycni.firewall.naming import attachment_hash, network_hash
 from pycni.firewall.nft_conditions import Conditions
@@ -55,7 +55,7 @@ class NftBackend:
             self._nftables.generation()
         except (KernelError, OSError) as error:
             raise NotAvailable(f"firewall backend nftables: the kernel does not offer nf_tables: {error}") from None
-        if not programs.find("nft") and not self._table.exists():
+        if not program_path.find("nft") and not self._table.exists():
             raise NotAvailable(f"firewall backend nftables: {NFT_NEEDED}")
 
     def install(self, entry: Entry) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from errno import EBUSY, EEXIST, ENOENT
 
+from pycni import program_path
 from pycni.firewall import nft_messages as messages
 from pycni.firewall import nft_static as static
 from pycni.firewall import nft_subnets, programs
@@ -89,7 +90,7 @@ class Table:
 
     def run_nft(self, text: str) -> None:
         """Run one `nft -f -`; FirewallError with its complaint."""
-        program = programs.find("nft")
+        program = program_path.find("nft")
         if not program:
             raise FirewallError(NFT_NEEDED)
         outcome = programs.run(self._namespace, [program, "-f", "-"], text)

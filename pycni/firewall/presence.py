@@ -6,6 +6,7 @@ one not in use, and then its code need not even be loaded: without the engine th
 
 from __future__ import annotations
 
+from pycni import program_path
 from pycni.firewall import programs
 from pycni.firewall.generation import FAMILY, INET, NfTables
 from pycni.spec.errors import KernelError
@@ -30,7 +31,7 @@ def of_nftables(nftables: NfTables) -> bool:
 def of_iptables(nftables: NfTables) -> bool:
     """Whether there is a table that iptables backends write; True where iptables writes the legacy ones."""
     for name in programs.IPTABLES.values():
-        path = programs.find(name)
+        path = program_path.find(name)
         if path and programs.variant(path) == programs.LEGACY:
             return True
     return _any(nftables, IPTABLES_TABLES)

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 
+from pycni import program_path
 from pycni.record import Record
 from pycni.spec.errors import FirewallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycni.kernel.namespace import Namespace
-
-SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin", "/usr/local/bin")
-"""Where firewall programs are when the caller's PATH is empty, as container engines often leave it."""
 
 _SIGPIPE = 13
 
@@ -25,7 +23,6 @@ IPTABLES = {4: "iptables", 6: "ip6tables"}
 NFT = "nf_tables"
 LEGACY = "legacy"
 
-_found: dict[str, str] = {}
 _variants: dict[tuple[int, int, int], str] = {}
 _guards: dict[tuple[int, int], int] = {}
 
@@ -43,23 +40,10 @@ class Outcome(Record):
         return " ".join(self.stderr.decode(errors="replace").split())
 
 
-def find(name: str) -> str:
-    """The program's path, empty when there is none.  A path found once is believed while it is executable."""
-    path = _found.get(name)
-    if path is not None and os.access(path, os.X_OK):
-        return path
-    for directory in [*os.environ.get("PATH", "").split(":"), *SBIN]:
-        path = f"{directory}/{name}"
-        if directory and os.access(path, os.X_OK):
-            _found[name] = path
-            return path
-    return ""
-
-
 def missing_iptables(family: int) -> str:
     """Why this family's iptables cannot be used, empty when its programs are there."""
     for suffix in ("", "-save", "-restore"):
-        if not find(IPTABLES[family] + suffix):
+        if not program_path.find(IPTABLES[family] + suffix):
             return f"{IPTABLES[family]}{suffix} is not installed"
     return ""
 
@@ -114,7 +98,7 @@ def _start(argv: list[str], text: bytes, lock: int = -1) -> tuple[int, list[int]
         pid = os.posix_spawn(
             argv[0],
             argv,
-            {"PATH": ":".join(SBIN), "LC_ALL": "C"},
+            {"PATH": ":".join(program_path.SBIN), "LC_ALL": "C"},
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(inherited)],
             setsigmask=[],
             setsigdef=[_SIGPIPE],

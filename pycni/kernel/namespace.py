@@ -14,6 +14,7 @@ from pycni.kernel import addresses as _addresses
 from pycni.kernel import links as _links
 from pycni.kernel import netns as _netns
 from pycni.kernel import routes as _routes
+from pycni.kernel import sysctl_files as _sysctls
 from pycni.kernel.model import TABLE_MAIN, Link
 from pycni.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket, Refused
 from pycni.spec.errors import KernelError
@@ -36,10 +37,6 @@ TRASH_GROUP = 0x70796E21
 NEWBORN_GROUP = 0x70796E62
 """Devices of this group ("pynb" in ASCII) have not been told yet whose they are: the kernel takes no alias when it
 creates one.  Whoever finds one long after has found what a killed ADD left."""
-
-_SYSCTL_ROOT = "/proc/sys/"
-_SYSCTL_CHUNK = 4096
-"""Bytes.  The kernel clears a buffer of the size asked for at every read; hardly any value is longer than this."""
 
 
 class Namespace:
@@ -327,32 +324,18 @@ class Namespace:
     def read_sysctl(self, path: str) -> str:
         """The content of /proc/sys/`path` without its final newline; OSError of the file access passes through."""
         with self.entered():
-            return _read_file(_sysctl_file(path))
+            return _sysctls.read(path)
 
     def write_sysctl(self, path: str, value: str) -> None:
         """Writes /proc/sys/`path` in one write; OSError of the file access passes through."""
         with self.entered():
-            _write_file(_sysctl_file(path), value)
+            _sysctls.write(path, value)
 
     def replace_sysctl(self, path: str, value: str) -> str | None:
         """Makes /proc/sys/`path` hold `value`; what it held before, None for one that can only be written, such as
         net/ipv4/route/flush.  OSError of the write passes through."""
-        file = _sysctl_file(path)
         with self.entered():
-            try:
-                fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-            except OSError:  # it can only be read, or only be written
-                return _replace_by_halves(file, value)
-            try:
-                try:
-                    before = _read(fd)
-                except OSError:
-                    before = None
-                if before != value:
-                    os.pwrite(fd, value.encode(), 0)
-                return before
-            finally:
-                os.close(fd)
+            return _sysctls.replace(path, value)
 
     def flush_udp_conntrack(self, family: int, ports: Sequence[int]) -> None:
         """Deletes the connection tracking entries of UDP flows sent to these ports (contract 4.6)."""
@@ -427,43 +410,3 @@ def _subject(device: str, addresses: Sequence[Prefix], routes: Sequence[Route], 
     if up and position == 0:
         return f'set "{device}" UP'
     return f"add route '{_routes.route_text(routes[position - up], device)}'"
-
-
-def _read_file(file: str) -> str:
-    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return _read(fd)
-    finally:
-        os.close(fd)
-
-
-def _read(fd: int) -> str:
-    content = part = os.read(fd, _SYSCTL_CHUNK)
-    while len(part) == _SYSCTL_CHUNK:
-        part = os.read(fd, _SYSCTL_CHUNK)
-        content += part
-    return content.decode(errors="replace").removesuffix("\n")
-
-
-def _replace_by_halves(file: str, value: str) -> str | None:
-    try:
-        before = _read_file(file)
-    except OSError:
-        before = None
-    if before != value:
-        _write_file(file, value)
-    return before
-
-
-def _write_file(file: str, value: str) -> None:
-    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
-
-
-def _sysctl_file(path: str) -> str:
-    if ".." in path.split("/"):
-        raise PermissionError(EACCES, "a path outside /proc/sys", path)
-    return _SYSCTL_ROOT + path

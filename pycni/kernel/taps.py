@@ -111,7 +111,7 @@ def _write_label(context: str) -> None:
 
 def _execute(namespace: Namespace, tap: Tap, name: str) -> None:
     from pycni.execute import execute
-    from pycni.firewall.programs import find
+    from pycni.program_path import find
 
     words = ["tuntap", "add", "mode", "tap", "name", name]
     if tap.multi_queue:

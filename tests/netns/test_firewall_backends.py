@@ -15,6 +15,7 @@ import pytest
 import reference_plugins
 from firewall_spaces import Space
 
+from pycni import program_path
 from pycni.firewall import generation, programs
 from pycni.firewall.facts import Admit, Fact, Isolate, Mapping, Masquerade, Owner, Publish
 from pycni.firewall.firewall import IPTABLES, NFTABLES, Firewall
@@ -576,15 +577,15 @@ def legacy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The machine's iptables is the legacy variant."""
     for family in ("iptables", "ip6tables"):
         for suffix in ("", "-save", "-restore"):
-            target = programs.find(f"{family}-legacy{suffix}")
+            target = program_path.find(f"{family}-legacy{suffix}")
             (tmp_path / f"{family}{suffix}").symlink_to(target)
-    monkeypatch.setattr(programs, "_found", {})
+    monkeypatch.setattr(program_path, "_found", {})
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
 @pytest.mark.usefixtures("legacy")
 def test_legacy_iptables(space: Space, firewall: Firewall) -> None:
-    assert programs.variant(programs.find("iptables")) == programs.LEGACY
+    assert programs.variant(program_path.find("iptables")) == programs.LEGACY
     for kind in everything(2):
         firewall.remove(ONE, kind)
     install(firewall, TWO, everything(3, 9090), IPTABLES)
@@ -608,8 +609,8 @@ def test_choice_and_status(firewall: Firewall, monkeypatch: pytest.MonkeyPatch, 
         assert firewall.choose(kind, NFTABLES) == NFTABLES
     for backend in (IPTABLES, NFTABLES):
         firewall.status(backend)
-    monkeypatch.setattr(programs, "_found", {})
-    monkeypatch.setattr(programs, "SBIN", (str(tmp_path),))
+    monkeypatch.setattr(program_path, "_found", {})
+    monkeypatch.setattr(program_path, "SBIN", (str(tmp_path),))
     monkeypatch.setenv("PATH", "")
     assert firewall.choose("portmap", "") == NFTABLES
     with pytest.raises(NotAvailable, match="firewall backend iptables: iptables is not installed"):

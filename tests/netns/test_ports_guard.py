@@ -223,6 +223,6 @@ def neighbour(town: Town, space: Space, device: str, gateway: str, facing: str) 
 
 def test_without_nf_tables_nothing_is_published(there: PortsTown, monkeypatch: pytest.MonkeyPatch) -> None:
     """S26: not to guard is not to publish."""
-    monkeypatch.setattr("netd.ports.guard.programs.find", lambda _name: "")
+    monkeypatch.setattr("netd.ports.guard.program_path.find", lambda _name: "")
     with pytest.raises(FirewallError, match="guarding published ports: nft is not installed"):
         there.ports.shield(container("a"), [Endpoint(A4, "br0")])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from pycni import program_path
 from pycni.firewall import nft_reference, nft_static, presence, programs
 from pycni.firewall.generation import INET
 from pycni.kernel.netlink import Refused
@@ -27,7 +28,7 @@ class Tables:
 
 @pytest.fixture(autouse=True)
 def nft_variant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "find", lambda name: f"/sbin/{name}")
+    monkeypatch.setattr(program_path, "find", lambda name: f"/sbin/{name}")
     monkeypatch.setattr(programs, "variant", lambda _path: programs.NFT)
 
 

@@ -208,6 +208,7 @@ IO = frozenset(
         "_socket.socket",
         "pycni.kernel.netlink",
         "pycni.kernel.namespace",
+        "pycni.kernel.sysctl_files",
         "pycni.kernel.netns",
         "pycni.kernel.libc",
         "pycni.execute",
@@ -215,6 +216,7 @@ IO = frozenset(
         "pycni.ipam.store",
         "pycni.ipam.leases",
         "pycni.firewall.programs",
+        "pycni.program_path",
         "pycni.firewall.firewall",
     ]
 )
