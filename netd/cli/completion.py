@@ -56,8 +56,21 @@ def bash(found: Mapping[str, Command]) -> str:
     return f"""\
 # bash completion for pynet; made by `pynet completion bash`
 _pynet() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}} options= command=
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=
+    local -i at=COMP_CWORD
+    # bash makes words of = and :, and what is offered takes the place of what comes after them
+    while (( at > 1 )) && [[ $current == [=:]* || ${{COMP_WORDS[at-1]}} == [=:] ]]; do
+        at+=-1
+        current=${{COMP_WORDS[at]}}$current
+    done
+    previous=${{COMP_WORDS[at-1]}}
+    [[ $current != --*=* ]] || previous=${{current%%=*}} current=${{current#*=}}
     COMPREPLY=()
+    _pynet_offer
+    [[ $current != *:* ]] || COMPREPLY=("${{COMPREPLY[@]#"${{current%:*}}:"}}")
+}}
+_pynet_offer() {{
+    local options= command=
     _pynet_names() {{
         case $1 in
 {"".join(f"            {kind}) {program} ;;{chr(10)}" for kind, program in _LISTS.items())}        esac
@@ -156,6 +169,11 @@ _pynet() {{
     case "$command ${{words[3]}}" in
         {"|".join(_two_words(found))}) (( CURRENT > 3 )) && command="$command ${{words[3]}}" ;;
     esac
+    local flag=${{words[CURRENT-1]}}
+    if [[ $PREFIX == --*=* ]]; then
+        flag=${{PREFIX%%=*}}
+        compset -P 1 '*='
+    fi
     case $command in
 {cases}    esac
 }}
@@ -192,7 +210,7 @@ def _zsh_case(name: str, chosen: Command) -> str:
     rest = f"{{ {'; '.join(actions)}; }}" if actions else "return"
     return f"""\
         '{name}')
-            case ${{words[CURRENT-1]}} in
+            case $flag in
 {values}                *) if [[ $PREFIX == -* ]]; then compadd -- {" ".join(spellings(chosen))}; else {rest}; fi ;;
             esac ;;
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,7 +32,8 @@ def completed(line: str, folder: Path) -> list[str]:
     fake.chmod(0o755)
     script = folder / "completion"
     script.write_text(bash(commands()))
-    words = line.split(" ")
+    # readline makes words of = and :, but the last one is not empty after them
+    words = [word for part in line.split(" ") for word in (re.findall("[^=:]+|[=:]+", part) or [""])]
     program = f"""
         source {script}
         COMP_WORDS=({" ".join(f"'{word}'" for word in words)}) COMP_CWORD={len(words) - 1}
@@ -73,6 +75,12 @@ def completed(line: str, folder: Path) -> list[str]:
         ("pynet run b", ["busybox:latest"]),
         ("pynet run --gw", ["--gw-priority"]),
         ("pynet image rm bu", ["busybox:latest"]),
+        ("pynet create --driver=mac", ["macvlan"]),
+        ("pynet create --ipam-driver=", ["host-local", "dhcp"]),
+        ("pynet run --network=al", ["alpha"]),
+        ("pynet create -o mode=", []),
+        ("pynet run --name x busybox:la", ["latest"]),
+        ("pynet image rm busybox:", ["latest"]),
     ],
 )
 def test_bash(line: str, expected: list[str], tmp_path: Path) -> None:
