@@ -3,19 +3,22 @@
     <dest>/bridge, <dest>/host-local, …     hard links of one launcher
     <dest>/.pynet-kept/<name>               what stood there before, moved aside as it was
     <dest>/.pynet-kept/manifest.json        which names are ours
+    <dest>/.pynet-kept/.…                   drafts, of which a killed call leaves one
 
 A plugin is replaced by rename, so there is never a moment without one.  What is kept is linked before it is replaced;
-interrupted anywhere, the same call again finishes the work.  A file that someone put over ours later (a package
-update, say) is theirs: install keeps it in turn, uninstall leaves it where it is.
+interrupted anywhere, the same call again finishes the work.  One call at a time has the directory's lock.  A file that
+someone put over ours later (a package update, say) is theirs: install keeps it in turn, uninstall leaves it where it
+is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pycni.invoke import is_ours
 from pycni.record import Record
@@ -23,6 +26,7 @@ from pycni.spec.errors import CniError
 
 KEPT = ".pynet-kept"
 MANIFEST = "manifest.json"
+_LAUNCHER, _LINK, _LIST = _DRAFTS = (".launcher", ".link", f".{MANIFEST}")
 
 
 class InstallError(CniError):
@@ -43,18 +47,24 @@ def place(dest: str, names: Sequence[str], launcher: bytes) -> list[Change]:
     InstallError before anything was done, when one of them stands there as a directory; OSError when writing fails."""
     for name in names:
         _refuse_directory(os.path.join(dest, name))
-    kept = os.path.join(dest, KEPT)
+    with _locked(dest):
+        return _place(dest, os.path.join(dest, KEPT), names, launcher)
+
+
+def _place(dest: str, kept: str, names: Sequence[str], launcher: bytes) -> list[Change]:
     os.makedirs(kept, mode=0o755, exist_ok=True)
-    if all(_holds(os.path.join(dest, name), launcher) for name in names) and _one_file(dest, names):
+    known = _manifest(kept)
+    in_place = all(name in known and _holds(os.path.join(dest, name), launcher) for name in names)
+    if in_place and _one_file(dest, names):
         return [Change(name, "unchanged", os.path.lexists(os.path.join(kept, name))) for name in names]
-    _write_manifest(kept, {*_manifest(kept), *names})
-    draft = os.path.join(dest, f".pynet-launcher.{os.getpid()}")
+    _write_manifest(kept, {*known, *names})
+    draft = os.path.join(kept, _LAUNCHER)
     try:
+        _absent(draft)
         _write(draft, launcher, 0o755)
         changes = [_replace(dest, kept, name, draft) for name in names]
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
+        _absent(draft)
     _sync(dest)
     return changes
 
@@ -62,29 +72,42 @@ def place(dest: str, names: Sequence[str], launcher: bytes) -> list[Change]:
 def withdraw(dest: str) -> list[Change]:
     """Puts back what `place` replaced and removes what it added.  A directory without our files is left as it is."""
     kept = os.path.join(dest, KEPT)
-    changes = [_restore(dest, kept, name) for name in sorted(_manifest(kept))]
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(kept, MANIFEST))
-    with contextlib.suppress(FileNotFoundError):
-        os.rmdir(kept)
-        _sync(dest)
+    if not os.path.isdir(kept):
+        return []
+    with _locked(dest):
+        changes = [_restore(dest, kept, name) for name in sorted(_manifest(kept))]
+        for name in (MANIFEST, *_DRAFTS):
+            _absent(os.path.join(kept, name))
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(kept)
+            _sync(dest)
     return changes
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    """Holds the directory's own lock, which leaves no file behind."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _replace(dest: str, kept: str, name: str, draft: str) -> Change:
     path, aside = os.path.join(dest, name), os.path.join(kept, name)
     if os.path.lexists(path) and not _is_ours(path):
         # a second name for the same file keeps its bytes, mode, owner and times
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
+        _absent(aside)
         os.link(path, aside, follow_symlinks=False)
-    fresh = os.path.join(dest, f".{name}.{os.getpid()}")
+    fresh = os.path.join(kept, _LINK)
+    _absent(fresh)
     try:
         os.link(draft, fresh)
         os.rename(fresh, path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
+        _absent(fresh)
     return Change(name, "installed", os.path.lexists(aside))
 
 
@@ -98,8 +121,7 @@ def _restore(dest: str, kept: str, name: str) -> Change:
     if had_one:
         os.rename(aside, path)
         return Change(name, "restored")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    _absent(path)
     return Change(name, "removed")
 
 
@@ -146,10 +168,15 @@ def _is_file_name(name: object) -> bool:
 
 
 def _write_manifest(kept: str, names: Iterable[str]) -> None:
-    draft = os.path.join(kept, f".{MANIFEST}.{os.getpid()}")
+    draft = os.path.join(kept, _LIST)
     _write(draft, (json.dumps({"plugins": sorted(names)}, indent=1) + "\n").encode(), 0o644)
     os.rename(draft, os.path.join(kept, MANIFEST))
     _sync(kept)
+
+
+def _absent(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _write(path: str, content: bytes, mode: int) -> None:

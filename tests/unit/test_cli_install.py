@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,6 +128,51 @@ def test_interrupted_at_any_step_no_plugin_is_missing_and_uninstall_still_restor
     place(str(dest), NAMES, OURS)
     withdraw(str(dest))
     assert {name: value for name, value in snapshot(dest).items() if not name.startswith(".")} == before
+
+
+@pytest.mark.parametrize("step", ["link", "rename", "unlink"])
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
+def test_killed_at_any_step_nothing_stays_after_uninstall(dest: Path, step: str, number: int) -> None:
+    before = snapshot(dest)
+    child = os.fork()
+    if not child:
+        try:
+            setattr(plugin_files.os, step, _deadly(getattr(os, step), number))
+            place(str(dest), NAMES, OURS)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    withdraw(str(dest))
+    assert snapshot(dest) == before
+
+
+def _deadly(real: Callable[..., None], number: int) -> Callable[..., None]:
+    """`real`, whose call of that number ends the process at once."""
+    calls = iter(range(1, number))
+
+    def step(*arguments: object, **options: object) -> None:
+        if next(calls, None) is None:
+            os._exit(9)
+        real(*arguments, **options)
+
+    return step
+
+
+def test_two_at_once_keep_what_was_there(dest: Path) -> None:
+    """The second waits: it must not take the first one's launcher for what stood there."""
+    before = snapshot(dest)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(place, str(dest), NAMES, OURS + bytes([number])) for number in range(8)]:
+            done.result()
+    withdraw(str(dest))
+    assert snapshot(dest) == before
+
+
+def test_a_lost_manifest_is_written_again(dest: Path) -> None:
+    place(str(dest), ["tuning"], OURS)
+    shutil.rmtree(dest / plugin_files.KEPT)
+    place(str(dest), ["tuning"], OURS)
+    assert [(item.name, item.outcome) for item in withdraw(str(dest))] == [("tuning", "removed")]
 
 
 def run(*words: str) -> tuple[int, str, str]:
