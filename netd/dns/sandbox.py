@@ -1,4 +1,4 @@
-"""A container's resolver: its sockets inside the container's namespace, and the answers they gave lately."""
+"""A container's resolver: its sockets inside the container's namespace."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from typing import Protocol
 
 from netd.dns import wire
 from netd.dns.answers import Local
+from netd.dns.datagrams import Datagrams, Recent
 from netd.dns.forward import Asker, Query
 from netd.dns.loop import Loop
 from netd.dns.streams import Stream
@@ -30,15 +31,8 @@ from pycni.kernel.netns import Inside, identity, open_netns
 from pycni.names import RESOLVER, RESOLVER6, sandbox_of
 from pycni.spec.errors import CniError
 
-BURST = 64
-"""Datagrams taken from one container before the others have their turn: about 1 ms."""
-
-MAX_CACHED = 1 << 19
-"""Bytes of questions and answers remembered; all are forgotten when there are more, and at every change of names."""
-
 MAX_STREAMS = 64
 IDLE_SECONDS = 10.0
-_MAX_QUERY = 4096
 _BACKLOG = 64
 _IP_FREEBIND = 15
 
@@ -127,10 +121,7 @@ class Sandbox:
         self._loop = loop
         self._decider = decider
         self._health = health
-        self._cache: dict[bytes, tuple[bytes, ...]] = {}
-        self._cached = 0
-        self._turn = 0
-        self._generation = -1
+        self._over_udp, self._over_tcp = Recent(), Recent()
         self._streams: set[Stream] = set()
         self.place = Place(name, path)
         self._sockets: list[socket] = []
@@ -143,7 +134,8 @@ class Sandbox:
             raise
         self._asker = Asker(loop, health, self.place.fd)
         for udp, tcp in zip(self._sockets[::2], self._sockets[1::2], strict=True):
-            loop.add(udp.fileno(), partial(self._datagrams, udp))
+            datagrams = Datagrams(udp, self._over_udp, partial(self._answer, True), self._trouble)
+            loop.add(udp.fileno(), partial(self._asked, datagrams))
             loop.add(tcp.fileno(), partial(self._connection, tcp))
 
     def _open(self, family: int, address: str) -> None:
@@ -159,39 +151,16 @@ class Sandbox:
             each.bind((address, self.port))
         tcp.listen(_BACKLOG)
 
-    def _datagrams(self, udp: socket) -> None:
-        """The path of nearly every query; kept flat for speed."""
-        receive, send, turn = udp.recvfrom, udp.sendto, self._turn
-        if self._generation != self._decider.generation:
-            self._forget()
-            self._generation = self._decider.generation
-        cached = self._cache.get
-        hits = 0
-        try:
-            for _ in range(BURST):
-                message, peer = receive(_MAX_QUERY)
-                replies = cached(message[2:])
-                if replies is None:
-                    self._answer(message, True, lambda reply, peer=peer: self._send(udp, reply, peer))  # type: ignore[misc]
-                    continue
-                turn += 1
-                hits += 1
-                send(message[:2] + replies[turn % len(replies)], peer)
-        except BlockingIOError:
-            pass  # nothing more to read, or no room to send: a datagram may be lost
-        except OSError as error:
-            self._decider.note(self.name, None, f"socket: {error.strerror}")
-        self._turn = turn
+    def _asked(self, datagrams: Datagrams) -> None:
+        self._over_udp.valid_for(self._decider.generation, self._decider.remembers)
+        hits = datagrams.take()
         if hits:
             self._decider.note(self.name, None, "cached", hits)
 
-    def _send(self, udp: socket, reply: bytes, peer: tuple[object, ...]) -> None:
-        try:
-            udp.sendto(reply, peer)
-        except OSError as error:
-            self._decider.note(self.name, None, f"socket: {error.strerror}")
+    def _trouble(self, error: OSError) -> None:
+        self._decider.note(self.name, None, f"socket: {error.strerror}")
 
-    def _answer(self, message: bytes, udp: bool, reply: Callable[[bytes], None]) -> None:
+    def _answer(self, udp: bool, message: bytes, reply: Callable[[bytes], None]) -> None:
         try:
             question = wire.read_question(message)
         except wire.Malformed as malformed:
@@ -202,10 +171,9 @@ class Sandbox:
         action = self._decider.decide(self.name, message, question, udp)
         if isinstance(action, Local):
             self._decider.note(self.name, question, action.outcome)
-            if udp and self._decider.remembers:
-                self._remember(message[2:], action.replies)
-            self._turn += 1
-            reply(message[:2] + action.replies[self._turn % len(action.replies)])
+            recent = self._over_udp if udp else self._over_tcp
+            recent.valid_for(self._decider.generation, self._decider.remembers)
+            reply(message[:2] + recent.turn(message[2:], action.replies))
             return
 
         def answered(answer: bytes, outcome: str) -> None:
@@ -213,17 +181,6 @@ class Sandbox:
             reply(answer)
 
         self._asker.submit(Query(message, question, udp, action, answered))
-
-    def _remember(self, key: bytes, replies: tuple[bytes, ...]) -> None:
-        size = len(key) + sum(map(len, replies))
-        if self._cached + size > MAX_CACHED:
-            self._forget()
-        self._cached += size
-        self._cache[key] = replies
-
-    def _forget(self) -> None:
-        self._cache.clear()
-        self._cached = 0
 
     def _connection(self, tcp: socket) -> None:
         try:
@@ -245,7 +202,7 @@ class Sandbox:
         def received(message: bytes) -> None:
             nonlocal last
             last = time.monotonic()
-            self._answer(message, False, stream.send)
+            self._answer(False, message, stream.send)
 
         def look() -> None:
             idle = time.monotonic() - last

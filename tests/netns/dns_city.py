@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 from engine_process import EngineProcess
 
@@ -124,6 +127,31 @@ class Asking:
         assert message.is_response(parsed)
         return parsed
 
+    def at_once(
+        self, city: City, questions: Sequence[tuple[str, str]], server: str = RESOLVER, port: int = PORT
+    ) -> list[list[dns.message.Message]]:
+        """All (name, type) of `questions`, asked by each of three sockets while the name server stands still; each
+        one's answers in the order of the questions."""
+        family = socket.AF_INET6 if ":" in server else socket.AF_INET
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(self.socket(socket.SOCK_DGRAM, family)) for _ in range(3)]
+            with city.standing_still():
+                for sock in sockets:
+                    sock.settimeout(SECONDS)
+                    sock.connect((server, port))
+                    for number, (name, kind) in enumerate(questions):
+                        sock.send(dns.message.make_query(name, kind, use_edns=0, payload=4096, id=number).to_wire())
+            found = []
+            for sock in sockets:
+                answers = sorted((dns.message.from_wire(sock.recv(65535)) for _ in questions), key=lambda each: each.id)
+                assert [each.id for each in answers] == list(range(len(questions)))
+                asked = [
+                    (str(each.question[0].name), dns.rdatatype.to_text(each.question[0].rdtype)) for each in answers
+                ]
+                assert asked == [(f"{name}.", kind) for name, kind in questions]
+                found.append(answers)
+        return found
+
     def ask(self, name: str, kind: str = "A", **options: Any) -> list[str] | str:
         """The records' texts, or the error's name."""
         parsed = self.query(name, kind, **options)
@@ -198,6 +226,17 @@ class City:
             ("/usr/bin/nsenter", f"--net={self.host.path}", "--"),
             ("--resolv-conf", str(self.resolv_conf), *options),
         )
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The name server does nothing meanwhile."""
+        child = self.process.process
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            child.send_signal(signal.SIGCONT)
 
     def upstream(self, last: int = 2) -> Upstream:
         self.upstreams.append(Upstream(self.outside, f"192.0.2.{last}", last))

@@ -70,6 +70,32 @@ def test_many_addresses_go_round_and_are_cut_to_fit(city: City) -> None:
     assert sorted(firsts) == sorted(map(str, others))
 
 
+@pytest.mark.parametrize(("mtu", "first", "later"), [(65536, 4 + 12, 12), (576, 4 + 14 + 9, 15 + 9)])
+def test_questions_asked_at_once_are_each_answered(city: City, mtu: int, first: int, later: int) -> None:
+    """Answers of one size for one client leave together: four sizes for three clients, but for those that are not
+    known yet, and those that are larger than the device's packets."""
+    others = tuple(Address.parse(f"10.1.0.{n}") for n in range(100, 140))
+    web = Container(city, "web", 2, names=("web", "another-name"), addresses=others[:1])
+    Container(city, "crowd", 3, names=("crowd",), addresses=others)
+    web.space.run(["ip", "link", "set", "lo", "mtu", str(mtu)])
+    questions = [("web", "A"), ("web", "AAAA"), ("another-name", "A"), ("crowd", "A")] * 5
+    firsts = set()
+    for expected in (first, later, later):
+        before = _sent(web)
+        for answers in web.at_once(city, questions):
+            assert [sum(map(len, answer.answer)) for answer in answers] == [1, 0, 1, 40] * 5
+            firsts |= {answer.answer[0][0].to_text() for answer in answers[3::4]}
+        assert _sent(web) - before == 3 * len(questions) + expected
+    assert firsts == set(map(str, others))
+
+
+def _sent(container: Container) -> int:
+    """How often a datagram was given to the kernel in the container's namespace (RFC 4113 udpOutDatagrams)."""
+    lines = container.space.run(["cat", "/proc/net/snmp"]).stdout.splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Udp:"))
+    return int(values[names.index("OutDatagrams")])
+
+
 @pytest.mark.parametrize("tcp", [False, True])
 def test_the_hosts_servers_are_asked_from_the_host_and_given_ones_from_inside(city: City, tcp: bool) -> None:
     upstream = city.upstream()

@@ -178,6 +178,10 @@ def test_questions_to_ipv6_servers_are_answered(town: Town) -> None:
         for tcp in (False, True):
             assert asker.ask("web", server="2001:db8::53", tcp=tcp) == ["10.1.0.2"]
     assert client.ask("client", server="192.0.2.3") == ["10.1.0.3"]
+    for server in ("192.0.2.3", "2001:db8::53"):
+        for answers in client.at_once(town.city, [("web", "A"), ("web", "AAAA"), ("client", "A")] * 15, server, 53):
+            texts = [[str(item) for each in answer.answer for item in each] for answer in answers]
+            assert texts == [["10.1.0.2"], [], ["10.1.0.3"]] * 15
     # of others every question but to loopback, of these what their resolv.conf names
     assert other.ask("web", server="2001:db8::54") == ["10.1.0.2"]
     assert "2001:db8::54" not in client.rules()
