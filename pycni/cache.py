@@ -24,6 +24,8 @@ DRAFT = ".new-"
 """How the name of an entry begins while it is being written."""
 
 _KIND = "cniCacheV1"
+BEGINNING = b'{"kind":"cniCacheV1",'
+"""How every entry begins."""
 
 
 class Attachment(Record):

@@ -31,8 +31,8 @@ from pycni_plugins.execution import execute
 GC_VERSION = "1.1.0"
 """The first version that has GC; lists of older ones are run as this one for it."""
 
-_FIRST = "eth0"
-"""The interface of a lease that does not name one (host-local before 0.7)."""
+FIRST = "eth0"
+"""The interface of a lease that does not name one (host-local before 0.7, or a power cut)."""
 
 
 def collect(path: str, places: Places) -> list[str]:
@@ -61,7 +61,7 @@ def give_back(path: str, places: Places, attachments: Iterable[tuple[str, str]])
     Not CNI's GC, which takes everything that it is not told of: what an engine of this machine attaches at this very
     moment would go."""
     with _runtime(places, ResultCache(places.cache_dir)) as runtime:
-        found = [Attachment(container_id, "", ifname or _FIRST) for container_id, ifname in attachments]
+        found = [Attachment(container_id, "", ifname or FIRST) for container_id, ifname in attachments]
         return _delete(runtime, _read(path), found)
 
 

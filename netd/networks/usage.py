@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from netd.networks.conflist import Network
+from pycni.ipam.owner import owner_of
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
 
@@ -43,7 +44,7 @@ def attachments(network: Network, cache: str = CACHE, leases: str = LEASES) -> t
     found: dict[tuple[str, str], Attachment] = {}
     for item in _cached(network, cache):
         found[item.container_id, item.ifname] = item
-    for container_id, ifname, address, written in _leased(lease_dir(network, leases)):
+    for (container_id, ifname), address, written in _leased(lease_dir(network, leases)):
         known = found.get((container_id, ifname), Attachment(container_id, ifname))
         known = known.replace(leased=max(known.leased, written))
         if all(prefix.address != address for prefix in known.addresses):
@@ -109,16 +110,18 @@ def _result(result: object, ifname: str) -> tuple[tuple[Prefix, ...], str]:
     return tuple(addresses), mac
 
 
-def _leased(folder: str) -> Iterator[tuple[str, str, Address, float]]:
+def _leased(folder: str) -> Iterator[tuple[tuple[str, str], Address, float]]:
+    """Those that name an attachment: of the others nobody is attached (pycni.ipam.leases gives them back)."""
     for base in _names(folder):
         try:
             address = Address.parse(base)
-            with open(os.path.join(folder, base), encoding="utf-8", errors="replace") as stream:
+            with open(os.path.join(folder, base), "rb") as stream:
                 content, written = stream.read(), os.fstat(stream.fileno()).st_mtime
         except (ValueError, OSError):
             continue
-        container_id, _, ifname = content.strip().partition("\n")
-        yield container_id.strip(), ifname.strip(), address, written
+        owner = owner_of(content)
+        if owner is not None:
+            yield owner, address, written
 
 
 def _names(folder: str) -> Iterable[str]:

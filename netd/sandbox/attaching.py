@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from netd.failure import Failure
+from netd.networks.collect import FIRST
 from netd.runtime.model import Container, Endpoint
 from netd.sandbox import endpoints
 from netd.sandbox.allocation import Allocator, Pool, asking, pool
@@ -103,9 +104,10 @@ class Attacher:
         self._chains.delete_foreign(parse_list(entry.config), entry.attachment.replace(netns=""))
 
     def detach_lease(self, known: Known, container_id: str, ifname: str) -> None:
-        """As `detach`, for an attachment that nothing but a lease tells of."""
+        """As `detach`, for an attachment that nothing but a lease tells of, which need not name the interface."""
         network = self._catalog.plugins(known)
-        self._chains.delete(network, Attachment(container_id, "", ifname), own_first=known.list_name == CNI_NAME)
+        attachment = Attachment(container_id, "", ifname or FIRST)
+        self._chains.delete(network, attachment, own_first=known.list_name == CNI_NAME)
 
     def entries(self, container_id: str) -> dict[str, list[CacheEntry]]:
         """The container's attachments, by list name."""

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from netd.networks.boot import boot_moment
+from netd.networks.conflist import Network
 from netd.networks.usage import attachments
 from netd.runtime.model import Container
 from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings, vanished
 from netd.sandbox.parts import Parts
+from pycni.ipam.leases import LeaseBook
 from pycni.kernel.namespace import Namespace
 
 
@@ -79,7 +81,9 @@ def collect(parts: Parts, containers: Iterable[Container], used: AbstractSet[str
             closing.close_own(parts, container, kept=container.id in used)
     _collect_foreign(parts, ours)
     closing.attempt(
-        parts, "removing empty cached results", lambda: vanished.remove_empty_results(parts.places.cache_dir)
+        parts,
+        "removing illegible cached results",
+        lambda: vanished.remove_illegible_results(parts.places.cache_dir, boot_moment()),
     )
     _collect_namespaces(parts, used)
     _collect_leases(parts, ours, used)
@@ -120,6 +124,7 @@ def _collect_leases(parts: Parts, ours: dict[str, Container], used: AbstractSet[
         if known.network is None:
             continue
         network = known.network.replace(name=known.list_name)
+        _sweep_leases(parts, network, booted)
         for each in attachments(network, parts.places.cache_dir, parts.places.lease_dir):
             if each.cache_file:
                 continue
@@ -135,6 +140,16 @@ def _collect_leases(parts: Parts, ours: dict[str, Container], used: AbstractSet[
                     known, each.container_id, each.ifname
                 ),
             )
+
+
+def _sweep_leases(parts: Parts, network: Network, booted: float) -> None:
+    """What a power cut left of a lease may name nobody for whom a DEL could be called."""
+    book = LeaseBook(network.data_dir or parts.places.lease_dir, network.name)
+
+    def sweep() -> None:
+        book.sweep(booted)
+
+    closing.attempt(parts, f"giving back illegible leases of {network.name}", sweep)
 
 
 def resume(parts: Parts, container: Container) -> None:

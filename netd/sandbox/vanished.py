@@ -1,13 +1,14 @@
 """What is provably gone though nobody said so: attachments of other engines' containers, and cached results that a
-power cut emptied."""
+power cut emptied or shortened."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 
-from pycni.cache import DRAFT, CacheEntry
+from pycni.cache import BEGINNING, DRAFT, CacheEntry
 from pycni.invoke import parse_result
 from pycni.kernel.namespace import Namespace
 from pycni.kernel.netns import THREAD_NETNS
@@ -61,21 +62,37 @@ def _in(path: str, entry: CacheEntry) -> str:
     return PRESENT if any(link.name in names or link.mac.hex(":") in macs for link in links) else ANOTHER
 
 
-def remove_empty_results(cache_dir: str) -> None:
-    """Cached results that say nothing, and drafts of whoever was killed while he wrote one.  No client synchronises
-    what it writes here, so a power cut leaves names without contents; nobody would ever miss or remove them.  OSError
-    names one that cannot be removed."""
+def remove_illegible_results(cache_dir: str, booted: float) -> None:
+    """Cached results that say nothing, those of an earlier boot (before `booted`, unix seconds) that end too soon, and
+    drafts of whoever was killed while he wrote one.  No client synchronises what it writes here, so a power cut leaves
+    names without contents, or with a part of them; nobody would ever miss or remove them.  OSError names one that
+    cannot be removed."""
     folder = os.path.join(cache_dir, "results")
     latest = time.time() - _WRITTEN
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < latest and _says_nothing(entry):
+                if not entry.is_file(follow_symlinks=False):
+                    continue
+                written = entry.stat().st_mtime
+                if written < latest and _says_nothing(entry, written < booted):
                     os.unlink(entry.path)
 
 
-def _says_nothing(entry: os.DirEntry[str]) -> bool:
+def _says_nothing(entry: os.DirEntry[str], is_old: bool) -> bool:
     if entry.name.startswith(DRAFT):
         return True
     with open(entry.path, "rb") as stream:
-        return not stream.read().strip(b"\0")
+        content = stream.read()
+    return not content.strip(b"\0") or (is_old and _is_cut(content))
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether it begins as a cached result, or with a block that was never written, and is none."""
+    if content[:1] != b"\0" and not BEGINNING.startswith(content[: len(BEGINNING)]):
+        return False
+    try:
+        json.loads(content)
+    except ValueError:
+        return True
+    return False

@@ -80,6 +80,15 @@ class LeaseBook:
         with locked:
             return locked.holds(container_id, ifname)
 
+    def sweep(self, before: float) -> tuple[Freed, ...]:
+        """Give back the leases that name no attachment: empty ones, and illegible ones written before this moment (unix
+        seconds; who has booted since knows that their writer is gone).  StoreError after all were tried."""
+        locked = self._store.open_existing(self._data_dir, self._network)
+        if locked is None:
+            return ()
+        with locked:
+            return locked.sweep(before)
+
     def collect(self, keep: frozenset[tuple[str, str]]) -> tuple[Freed, ...]:
         """Give back the leases of all owners (container id, interface name) but these, and say which they were."""
         locked = self._store.open_existing(self._data_dir, self._network)

@@ -21,6 +21,7 @@ import time
 from fcntl import LOCK_EX, flock
 from stat import S_ISREG
 
+from pycni.ipam.owner import content_of, owner_of, trimmed
 from pycni.record import Record
 from pycni.spec.address import Address
 from pycni.spec.errors import CniError, StoreError
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 _LOCK = "lock"
 _LAST = "last_reserved_ip."
-_BREAK = b"\r\n"
-_BLANK = b" \t\r\n\x0b\x0c\0"
 _MOST_INDEXES = 256
 """Networks whose index is kept; beyond that the oldest goes, so that networks long gone do not add up."""
 
@@ -51,10 +50,6 @@ def _parse_name(path: str) -> Address | None:
         return Address.parse(path)
     except ValueError:
         return None
-
-
-def _content(container_id: str, ifname: str) -> bytes:
-    return container_id.strip().encode() + _BREAK + ifname.encode()
 
 
 class _Index:
@@ -78,11 +73,11 @@ class _Index:
             # A file without content has no owner.  Both implementations hold the lock from create to write, so finding
             # one under the lock means that its writer died or the disk was full (plugins#498), or that a power cut
             # left zeros.  Counting it as taken would lose the address for ever.
-            if not content.strip(_BLANK):
+            if not trimmed(content):
                 if _parse_name(path) is not None:
                     self.ownerless.add(path)
                 return
-            self.owners.setdefault(content.strip(), set()).add(path)
+            self.owners.setdefault(trimmed(content), set()).add(path)
         address = _parse_name(path)
         if address is not None:
             self.taken[address.family].add(address.number)
@@ -91,17 +86,17 @@ class _Index:
         self.ownerless.discard(path)
         content = self.paths.pop(path, None)
         if content is not None:
-            owned = self.owners.get(content.strip())
+            owned = self.owners.get(trimmed(content))
             if owned is not None:
                 owned.discard(path)
                 if not owned:
-                    del self.owners[content.strip()]
+                    del self.owners[trimmed(content)]
         address = _parse_name(path)
         if address is not None:
             self.taken[address.family].discard(address.number)
 
     def owned_by(self, container_id: str, ifname: str) -> set[str]:
-        return self.owners.get(_content(container_id, ifname).strip(), set())
+        return self.owners.get(trimmed(content_of(container_id, ifname)), set())
 
     def owned_by_old_format(self, container_id: str) -> set[str]:
         return self.owners.get(container_id.strip().encode(), set())
@@ -283,7 +278,7 @@ class LockedNetwork:
 
     def reserve(self, address: Address, container_id: str, ifname: str, set_number: int) -> bool:
         """Take an address; False when somebody has it.  On an error nothing is left behind."""
-        name, content = str(address), _content(container_id, ifname)
+        name, content = str(address), content_of(container_id, ifname)
         if not self._create(name, content):
             return False
         try:
@@ -298,7 +293,7 @@ class LockedNetwork:
         descriptor = self._open_new(name)
         if descriptor is None:
             found = _read(self._directory, name)
-            if found is not None and not found.strip(_BLANK):
+            if found is not None and not trimmed(found):
                 self.remove(name)
                 descriptor = self._open_new(name)
             if descriptor is None:
@@ -368,6 +363,19 @@ class LockedNetwork:
         self._remove_all([*owned, *sorted(index.ownerless)])
         return bool(owned)
 
+    def sweep(self, before: float) -> tuple[Freed, ...]:
+        """Give back every lease that says of no attachment, so that no DEL ever will: those without an owner, and those
+        with something illegible in them that were last written before this moment (unix seconds)."""
+        freed: dict[str, Freed] = {}
+        for path, content in self._loaded().paths.items():
+            address = _parse_name(path)
+            if address is None or content is None or owner_of(content) is not None:
+                continue
+            if not trimmed(content) or os.stat(path, dir_fd=self._directory).st_mtime < before:
+                freed[path] = Freed(address, "", "")
+        self._remove_all(freed)
+        return tuple(freed.values())
+
     def collect(self, keep: frozenset[tuple[str, str]]) -> tuple[Freed, ...]:
         """Give back every lease whose owner, a pair of container id and interface name, is not in `keep`."""
         containers = {container_id for container_id, _ in keep}
@@ -376,7 +384,7 @@ class LockedNetwork:
             address = _parse_name(path)
             if address is None or content is None:
                 continue
-            container, separator, ifname = content.strip(_BLANK).decode("utf-8", "replace").partition("\r\n")
+            container, separator, ifname = trimmed(content).decode("utf-8", "replace").partition("\r\n")
             wanted = (container, ifname) in keep if separator else container in containers
             if not wanted:
                 freed[path] = Freed(address, container, ifname)

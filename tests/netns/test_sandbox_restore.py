@@ -165,15 +165,44 @@ def test_what_other_engines_containers_held_when_they_vanished_is_given_back(tow
     assert town.log == []
 
 
+def test_leases_that_a_power_cut_emptied_are_given_back(town: Town) -> None:
+    """Without a word: no plugin can be asked to give back what nobody holds."""
+    web = town.started("web", "mynet")
+    folder = Path(town.places.lease_dir) / "mynet"
+    cut = {3: b"", 4: bytes(64), 5: b"cut-short", 6: b"cut-short\r\net", 7: b"cut\0\0\r\neth0", 8: b"cut-short\0\0"}
+    for last, content in cut.items():
+        (folder / f"10.1.0.{last}").write_bytes(content)
+        os.utime(folder / f"10.1.0.{last}", (1000, 1000))
+    (folder / "10.1.0.9").write_bytes(b"young\0\0\r\neth0")
+    (folder / "last_reserved_ip.0").write_bytes(b"10.1.")
+    new_daemon(town)
+    assert town.log == []
+    assert town.left()["leases"] == ["mynet/10.1.0.2", "mynet/10.1.0.9"]
+    assert town.started("next", "mynet").address("mynet") == "10.1.0.3"
+    assert web.interfaces() == {"eth0": ["10.1.0.2/24"]}
+
+
 def test_results_that_a_power_cut_emptied_are_removed(town: Town) -> None:
     folder = Path(town.places.cache_dir) / "results"
     folder.mkdir(parents=True, exist_ok=True)
     before = time.time() - 60
-    contents = {"net-a-eth0": b"", "net-b-eth0": bytes(4096), ".new-0123": b"{", "net-c-eth0": b"not ours"}
+    whole = b'{"kind":"cniCacheV1","containerId":"a","ifName":"eth0","networkName":"net"}'
+    contents = {
+        "net-a-eth0": b"",
+        "net-b-eth0": bytes(4096),
+        ".new-0123": b"{",
+        "net-c-eth0": b"not ours",
+        "net-cut-eth0": whole[:40],
+        "net-zeros-eth0": whole[:40] + bytes(30),
+        "net-tail-eth0": bytes(40) + whole[40:],
+        "net-whole-eth0": whole,
+    }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-        os.utime(folder / name, (before, before))
+        os.utime(folder / name, (1000, 1000) if name[4:5] in "ctzw" else (before, before))
     (folder / "net-d-eth0").touch()  # somebody is about to write it
+    (folder / "net-e-eth0").write_bytes(whole[:40])
+    os.utime(folder / "net-e-eth0", (before, before))
     new_daemon(town)
-    assert sorted(os.listdir(folder)) == ["net-c-eth0", "net-d-eth0"]
+    assert sorted(os.listdir(folder)) == ["net-c-eth0", "net-d-eth0", "net-e-eth0", "net-whole-eth0"]
     assert town.log == []

@@ -87,7 +87,7 @@ def test_the_last_address_is_written_in_place_and_shortened(tmp_path: Path) -> N
         assert locked.last_reserved(1) is None
 
 
-@pytest.mark.parametrize("garbage", [b"", b"hello", b"10.0.0.900", b"\xff\xfe", b"10.0.0.3\n"])
+@pytest.mark.parametrize("garbage", [b"", b"\0\0\0\0", b"10.0.", b"hello", b"10.0.0.900", b"\xff\xfe", b"10.0.0.3\n"])
 def test_an_illegible_last_address_is_none(tmp_path: Path, garbage: bytes) -> None:
     put(tmp_path, "last_reserved_ip.0", garbage)
     with LeaseStore().open(str(tmp_path), NET) as locked:
@@ -149,6 +149,57 @@ def test_a_lease_without_content_is_free(tmp_path: Path, blank: bytes) -> None:
     assert taken(LeaseStore(), tmp_path) == set()
     assert reserve(LeaseStore(), tmp_path, "10.0.0.2", "c2")
     assert (tmp_path / NET / "10.0.0.2").read_bytes() == b"c2\r\neth0"
+
+
+def test_what_a_power_cut_leaves_of_a_lease_still_has_its_owner(tmp_path: Path) -> None:
+    """As long as it names one."""
+    for name, content in (("10.0.0.2", b"c1\0\0\0"), ("10.0.0.3", b"c2\r"), ("10.0.0.4", b"c3\r\neth0\0\0")):
+        put(tmp_path, name, content)
+    store = LeaseStore()
+    assert taken(store, tmp_path) == {"10.0.0.2", "10.0.0.3", "10.0.0.4"}
+    with store.open(str(tmp_path), NET) as locked:
+        for number in (1, 2, 3):
+            assert locked.holds(f"c{number}", "eth0")
+            assert locked.release(f"c{number}", "eth0")
+    assert taken(store, tmp_path) == set()
+
+
+def test_leases_that_name_no_attachment_are_swept(tmp_path: Path) -> None:
+    """Illegible ones when they are old enough; empty ones at once: their writer held the lock."""
+    store = LeaseStore()
+    assert reserve(store, tmp_path, "10.0.0.2")
+    cut = {"10.0.0.3": b"", "10.0.0.4": b"\0\0", "10.0.0.5": b"\0c1\xff", "fd00::2": b"c1\r\neth0\0\xff"}
+    kept = {"10.0.0.6": b"c2", "10.0.0.7": b"c2\r\net", "notes.txt": b""}
+    for name, content in {**cut, **kept}.items():
+        put(tmp_path, name, content)
+    os.utime(tmp_path / NET / "10.0.0.5", (1000, 1000))
+    with store.open(str(tmp_path), NET) as locked:
+        assert {str(each.address) for each in locked.sweep(1001.0)} == {"10.0.0.3", "10.0.0.4", "10.0.0.5"}
+        assert [str(each.address) for each in locked.sweep(time.time() + 60)] == ["fd00::2"]
+        assert locked.sweep(time.time() + 60) == ()
+    left = {each.name for each in (tmp_path / NET).iterdir()} - {"lock", "last_reserved_ip.0"}
+    assert left == {"10.0.0.2", *kept}
+    assert taken(store, tmp_path) == taken(LeaseStore(), tmp_path) == {"10.0.0.2", "10.0.0.6", "10.0.0.7"}
+
+
+def test_a_lease_that_is_being_written_is_not_swept(tmp_path: Path) -> None:
+    """The reference makes the file, then writes it, and holds the lock meanwhile."""
+    put(tmp_path, "lock", b"")
+    swept: list[tuple[Freed, ...]] = []
+
+    def sweep() -> None:
+        with LeaseStore().open(str(tmp_path), NET) as locked:
+            swept.append(locked.sweep(time.time() + 60))
+
+    with (tmp_path / NET / "lock").open() as lock:
+        flock(lock, LOCK_EX)
+        put(tmp_path, "10.0.0.2", b"")
+        sweeper = threading.Thread(target=sweep)
+        sweeper.start()
+        assert somebody_waits_for(tmp_path / NET / "lock")
+        put(tmp_path, "10.0.0.2", b"c1\r\neth0")
+    sweeper.join(10)
+    assert swept == [()] and (tmp_path / NET / "10.0.0.2").read_bytes() == b"c1\r\neth0"
 
 
 def test_collection_keeps_the_listed_and_frees_the_rest(tmp_path: Path) -> None:
