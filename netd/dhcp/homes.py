@@ -6,10 +6,11 @@ An open descriptor keeps a namespace alive, so nobody else will tell.
 from __future__ import annotations
 
 import os
+from _thread import start_new_thread
 from collections.abc import Callable
 
 from netd.dhcp.port import exists
-from netd.dns.loop import Loop
+from netd.dns.loop import Loop, Timer
 from netd.dns.watch import Watch
 
 
@@ -21,6 +22,7 @@ class Homes:
         self._watches: dict[str, tuple[Watch, dict[object, Callable[[], None]]]] = {}
         self._pidfds: dict[object, int] = {}
         self._directories: dict[object, str] = {}
+        self._first_looks: dict[object, Timer] = {}
 
     def watch(self, key: object, path: str, identity: tuple[int, int], gone: Callable[[], None]) -> None:
         """Until `forget(key)`.  A path in a directory that cannot be watched is not; its lease runs out in the end."""
@@ -35,7 +37,7 @@ class Homes:
         else:
             self._watch_file(key, os.path.dirname(path), look)
         # it may have gone before it was watched
-        self._loop.after(0, look)
+        self._first_looks[key] = self._loop.after(0, look)
 
     def _watch_file(self, key: object, directory: str, look: Callable[[], None]) -> None:
         try:
@@ -49,6 +51,9 @@ class Homes:
         self._directories[key] = directory
 
     def forget(self, key: object) -> None:
+        first_look = self._first_looks.pop(key, None)
+        if first_look is not None:
+            first_look.cancel()
         pidfd = self._pidfds.pop(key, None)
         if pidfd is not None:
             self._loop.remove(pidfd)
@@ -61,10 +66,11 @@ class Homes:
         if not looks:
             del self._watches[directory]
             self._loop.remove(watch.fd)
-            watch.close()
+            # closing it waits 15 to 45 ms for the kernel's readers, and the caller is often a DEL
+            start_new_thread(watch.close, ())
 
     def close(self) -> None:
-        for key in (*self._pidfds, *self._directories):
+        for key in list(self._first_looks):
             self.forget(key)
 
     def _watch_process(self, key: object, process: int, gone: Callable[[], None]) -> None:

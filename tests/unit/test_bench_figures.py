@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ from tests.bench.chain.networks import BACKENDS, container, plugin_list
 from tests.bench.chain.private_host import BenchError
 from tests.bench.chain.promises import Pair, Promise
 from tests.bench.chain.table import chain_rows, parallel_rows, steps_table, table
+from tests.bench.plugins.cases import KERNEL_ALONE, chosen
+from tests.bench.plugins.outcome import Outcome
 
 seconds = st.lists(st.floats(1e-4, 10), min_size=1)
 
@@ -123,3 +127,20 @@ def test_backends_are_named_only_where_asked_for() -> None:
     assert not any(key in plugin for plugin in plugin_list(BACKENDS["default"], 80) for key in keys)
     named = [plugin.get(key) for plugin in plugin_list(BACKENDS["nftables"], 80) for key in keys if key in plugin]
     assert named == ["nftables"] * 3
+
+
+def test_a_plugin_or_a_line_may_be_chosen() -> None:
+    assert [case.name for case in chosen(["bridge"], guest=False)] == ["bridge", "bridge, masquerade", "bridge, vlan"]
+    assert [case.name for case in chosen(["bridge, vlan"], guest=True)] == ["bridge, vlan"]
+    assert {case.name for case in chosen([], guest=True)} == {"ipvlan", "vlan", "dummy", "vrf", "bridge, vlan"}
+
+
+def test_what_the_guest_found_is_the_same_outside() -> None:
+    slow, fast = [0.030, 0.031, 0.032], [0.020, 0.022, 0.021]
+    samples = {"host-device": {"ADD": (slow, fast)}, KERNEL_ALONE: {"ADD": (slow, fast)}}
+    found = Outcome({"cores": "2"}, 3, samples, left_out=["vrf"], emulated=True)
+    outside = Outcome.from_json(json.loads(json.dumps(found.as_json())))
+    assert outside.table() == found.table()
+    assert outside.notes() == found.notes()
+    # what no plugin does is compared, and nothing is promised of it
+    assert outside.missed() == ["ADD host-device"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CASES", "WIRE", "Case", "host_device", "plugin_list"]
+__all__ = ["CASES", "KERNEL_ALONE", "VIRTUAL", "WIRE", "Case", "chosen", "host_device", "plugin_list", "promise_of"]
 
 NETWORK, VERSION = "bench", "1.0.0"
 WIRE = "wan"
-"""The host's device for plugins that take one; its peer is up as well."""
+"""The host's device for plugins that take one; its peer is up as well, and a DHCP server listens there."""
+KERNEL_ALONE = "host-device: the kernel's part alone"
+"""A line of its own: the device goes where the reference has it go, through a namespace in between, and where we do."""
+VIRTUAL = ("ipvlan", "vlan", "dummy", "vrf", "vlan_filtering")
+"""Drivers that a kernel made for servers in a cloud may lack."""
 
 Make = Callable[[int], list[dict[str, Any]]]
 
@@ -24,6 +28,10 @@ class Case:
     make: Make
     at_least: float
     driver: str = ""
+
+    @property
+    def plugin(self) -> str:
+        return self.name.partition(",")[0]
 
 
 def _ipam(**more: Any) -> dict[str, Any]:
@@ -52,6 +60,10 @@ def _fixed(number: int) -> dict[str, Any]:
     return {"type": "static", "addresses": [{"address": f"10.90.{number // 250}.{number % 250 + 2}/16"}]}
 
 
+def _dhcp() -> dict[str, Any]:
+    return {"type": "dhcp"}
+
+
 def host_device(number: int) -> str:
     """The name of that container's device."""
     return f"dev{number}"
@@ -71,6 +83,9 @@ CASES = (
     Case("macvlan", _macvlan, 3),
     Case("host-device", _one("host-device", device=host_device, ipam=_ipam()), 3),
     Case("host-device, no addresses", _one("host-device", device=host_device), 1),
+    Case("host-device, DPDK", _one("host-device", device=host_device, DPDKMode=True, ipam=_ipam()), 3),
+    Case("dhcp", _after(_one("macvlan", master=WIRE), "dhcp", ipam=_dhcp()), 1),
+    Case("dhcp, with macvlan", _one("macvlan", master=WIRE, ipam=_dhcp()), 3),
     Case("tap", _one("tap", ipam=_ipam()), 3, "tun"),
     Case("portmap", _after(_bridge, "portmap", runtimeConfig=_port), 3),
     Case("firewall", _after(_bridge, "firewall"), 3),
@@ -85,7 +100,21 @@ CASES = (
     Case("vlan", _one("vlan", master=WIRE, vlanId=lambda number: number % 4000 + 1, ipam=_ipam()), 3, "vlan"),
     Case("dummy", _one("dummy", ipam=_ipam()), 3, "dummy"),
     Case("vrf", _after(_bridge, "vrf", vrfname="red"), 1, "vrf"),
+    Case("bridge, vlan", _one("bridge", bridge="bench1", isGateway=True, vlan=100, ipam=_ipam()), 3, "vlan_filtering"),
 )
+
+
+def chosen(names: Sequence[str], guest: bool) -> list[Case]:
+    """The cases that any of these names means, which are a plugin's or a whole case's; without a name all, or those for
+    the guest."""
+    if names:
+        return [case for case in CASES if case.plugin in names or case.name in names]
+    return [case for case in CASES if not guest or case.driver in VIRTUAL]
+
+
+def promise_of(name: str) -> float | None:
+    """What is promised of a case, or of another line, of which nothing is."""
+    return next((case.at_least for case in CASES if case.name == name), None)
 
 
 def plugin_list(case: Case, number: int) -> list[dict[str, Any]]:
