@@ -9,6 +9,7 @@ from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
 from pycni.spec.result import IpConfig, Result
 from pycni_plugins.bridge.config import Bridge
+from pycni_plugins.bridge.steps import Announce
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ def container(bridge: Bridge, ifname: str, result: Result) -> list[ops.Operation
     plan.append(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{ifname}/accept_dad", dad))
     plan.append(ops.configure_interface(ifname, result))
     return plan
+
+
+def announcement(ifname: str, result: Result) -> list[ops.Operation]:
+    """Last of all, as what answers it must not be lost either."""
+    return [Announce(ifname, any(ip.address.family == 6 for ip in result.ips))] if result.ips else []
 
 
 def gateways(bridge: Bridge, result: Result) -> list[ops.Operation]:

@@ -40,7 +40,7 @@ def add(context: Context) -> Result:
     elif bridge.container_up:
         transaction.apply([ops.SetLink(ops.CONTAINER, owner.ifname, up=True)])
     if bridge.container_up:
-        transaction.apply([ops.AwaitPort()])
+        transaction.apply([ops.AwaitPort(), *layers.announcement(owner.ifname, result)])
     found = context.host.namespace.link(bridge.name)
     inside = _interface(applied.container_link, context.request.netns)
     # in the order that layers.CONTAINER_INTERFACE counts on

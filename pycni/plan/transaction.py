@@ -65,7 +65,7 @@ class Transaction:
         self._host = host
         self._container = container
         self._firewall = firewall
-        self._warn = warn
+        self.warn = warn
         self.random_bytes = random_bytes
         self._undo: list[tuple[str, Callable[[], object]]] = []
         self.applied = Applied()
@@ -91,7 +91,7 @@ class Transaction:
             try:
                 undo()
             except (CniError, OSError) as error:
-                self._warn(f"undoing {what}: {error}")
+                self.warn(f"undoing {what}: {error}")
 
     def apply(self, plan: Iterable[ops.Operation]) -> Applied:
         """Makes the operations true, in order; CniError when one cannot be.  The answer grows over several calls."""
@@ -219,7 +219,7 @@ class Transaction:
                 if container.read_sysctl(path) == "0":
                     continue
             except OSError as error:
-                self._warn(f"could not read {path}: {error.strerror}")
+                self.warn(f"could not read {path}: {error.strerror}")
                 continue
             self._sysctl(ops.Sysctl(ops.CONTAINER, path, "0", required=True))
         try:
@@ -366,7 +366,7 @@ class Transaction:
         try:
             self._host.flush_udp_conntrack(op.family, op.ports)
         except (KernelError, OSError) as error:
-            self._warn(f"flushing conntrack entries of UDP ports {op.ports}: {error}")
+            self.warn(f"flushing conntrack entries of UDP ports {op.ports}: {error}")
 
 
 def _remove_addresses(container: NamespaceApi, index: int, addresses: tuple[Prefix, ...]) -> None:

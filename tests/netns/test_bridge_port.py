@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from plugin_callers import OURS, WAYS, Caller
 from real_machine import SILENCE, ping
+from soon import eventually
 
 
 class Yard:
@@ -109,6 +110,37 @@ def test_isolated_ports_reach_all_but_each_other(yard: Yard) -> None:
     for name in ("c1", "c2", "c3"):
         yard.call("DEL", name, portIsolation=True)
     assert yard.ports() == {}
+
+
+@pytest.mark.parametrize("way", OURS)
+def test_neighbours_hear_who_has_an_address_now(netns: Callable[[], Any], tmp_path: Path, way: str) -> None:
+    """Who talked to a container before would otherwise go on sending to its hardware address."""
+    yard = Yard(way, netns, tmp_path)
+    addresses = ("10.1.2.2", "fd00::2")
+
+    def keys(last: int) -> dict[str, Any]:
+        ips = [{"address": f"10.1.2.{last}/24"}, {"address": f"fd00::{last}/64"}]
+        return {"isGateway": True, "ipam": {"type": "static", "addresses": ips}}
+
+    def known(space: Any, target: str) -> str:
+        words = space.run(["ip", "neigh", "show", target]).stdout.split()
+        return words[words.index("lladdr") + 1] if "lladdr" in words else ""
+
+    yard.add("peer", **keys(3))
+    peer = yard.spaces["peer"]
+    for name in ("first", "second"):
+        mac = yard.add(name, **keys(2))["interfaces"][2]["mac"]
+        for space in (yard.host, peer):
+            told = name == "first" or eventually(
+                lambda space=space, mac=mac: [known(space, each) for each in addresses] == [mac, mac]  # type: ignore[misc]
+            )
+            assert told
+            assert all(ping(space, each) for each in addresses)
+            assert [known(space, each) for each in addresses] == [mac, mac]
+        notify = yard.spaces[name].run(["cat", "/proc/sys/net/ipv6/conf/eth0/ndisc_notify"])
+        assert notify.stdout == "0\n", "what the container says by itself later is its own affair"
+        yard.call("DEL", name, **keys(2))
+    yard.caller.close()
 
 
 @pytest.mark.parametrize("way", OURS)

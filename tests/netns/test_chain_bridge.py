@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from real_machine import Chain, RealMachine, ping
+from soon import eventually
 
 from pycni.spec import version
 
@@ -155,7 +156,7 @@ def test_without_ipam_and_with_a_disabled_interface(machine: RealMachine, netns:
     plain = {"type": "bridge", "bridge": "br0"}
     result = Chain(machine, [plain]).add(up.path)
     assert "ips" not in result
-    assert links(up)["eth0"]["operstate"] == "UP"
+    assert eventually(lambda: links(up)["eth0"]["operstate"] == "UP")
     Chain(machine, [{**plain, "disableContainerInterface": True}]).add(down.path, "c2")
     assert "UP" not in links(down)["eth0"]["flags"]
     assert links(down)["eth0"]["addr_info"] == []

@@ -222,6 +222,18 @@ def test_traffic_goes_on_while_networks_come_and_go(town: Town) -> None:
     assert failures == []
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_neighbours_reach_a_container_that_has_started_again(town: Town, family: int) -> None:
+    """With the address it had before, and another hardware address."""
+    town.network("one", subnet="10.1.0.0/24", subnets=["fd00:1::/64"])
+    web, peer = town.started("web", "one"), town.started("peer", "one")
+    address = "10.1.0.2" if family == 4 else "fd00:1::2"
+    for _ in range(3):
+        web.serve(family=socket.AF_INET if family == 4 else socket.AF_INET6)
+        assert peer.reaches(address, seconds=1)
+        web.restart()
+
+
 def test_what_holds_routes_during_a_change_ends_with_it_or_with_the_next_daemon(town: Town) -> None:
     town.network("mmm", subnet="10.1.0.0/24", subnets=["fd00:1::/64"])
     town.network("aaa", subnet="10.2.0.0/24", subnets=["fd00:2::/64"])

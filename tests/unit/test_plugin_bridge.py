@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pycni.firewall.facts import BRIDGE_NAT, Masquerade, Owner, SpoofCheck
 from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash, host_end
+from pycni.kernel.memory import MemoryNamespace
 from pycni.kernel.model import PortVlan, Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
@@ -21,6 +22,7 @@ from pycni.spec.request import parse_config
 from pycni.spec.result import IpConfig, Result
 from pycni_plugins.bridge import layers
 from pycni_plugins.bridge.config import Bridge, parse
+from pycni_plugins.bridge.steps import Announce
 
 OWNER = Owner("net", "c1", "eth0")
 
@@ -291,6 +293,14 @@ def test_the_gateway_of_a_vlan() -> None:
     assert layers.gateways(keys(vlan=7), Result(ips=(ip("10.0.0.2/24"),))) == []
 
 
+@pytest.mark.parametrize(
+    ("ips", "plan"),
+    [((), []), ((ip("10.0.0.2/24"),), [("eth0", False)]), ((ip("10.0.0.2/24"), ip("fd00::2/64")), [("eth0", True)])],
+)
+def test_addresses_are_announced(ips: tuple[IpConfig, ...], plan: list[tuple[str, bool]]) -> None:
+    assert layers.announcement("eth0", Result(ips=ips)) == [Announce(*each) for each in plan]
+
+
 def test_masquerade() -> None:
     result = Result(ips=(ip("10.0.0.2/24"), ip("fd00::2/64")))
     fact = Masquerade((Prefix.parse("10.0.0.2/24"), Prefix.parse("fd00::2/64")))
@@ -323,6 +333,20 @@ def test_dns_of_the_configuration_replaces_that_of_ipam(
     whole = config(machine, dns=dns)
     whole["ipam"]["resolvConf"] = str(resolv)
     assert machine.add("bridge", whole).get("dns") == expected
+
+
+def test_an_add_succeeds_though_its_addresses_cannot_be_announced(machine: Machine, monkeypatch: Any) -> None:
+    def refuse(_namespace: MemoryNamespace, path: str, value: str) -> str | None:
+        if path.endswith("/ndisc_notify"):
+            raise OSError(30, "Read-only file system")
+        return value
+
+    monkeypatch.setattr(MemoryNamespace, "replace_sysctl", refuse)
+    whole = config(machine)
+    whole["ipam"] = {"type": "static", "addresses": [{"address": "fd00::2/64"}]}
+    answer = machine.call("bridge", "ADD", whole)
+    assert answer.status == 0
+    assert b"announcing the addresses of eth0: [Errno 30] Read-only file system" in answer.stderr
 
 
 def test_the_default_backend_is_the_hosts(machine: Machine) -> None:
@@ -416,8 +440,10 @@ def test_a_retired_link_is_left_to_the_reaper(machine: Machine) -> None:
     machine.succeeds("bridge", "DEL", whole, defer=True)
     assert machine.container.link("eth0") is None
     assert len(machine.host_namespace.links()) == 3
-    (work,) = machine.deferred
-    work(machine.host_namespace)
+    unplug, empty = machine.deferred
+    unplug(machine.host_namespace)
+    assert [each.master for each in machine.host_namespace.links()] == [0, 0, 0]
+    empty(machine.host_namespace)
     assert {each.name for each in machine.host_namespace.links()} == {"lo", "br0"}
 
 
