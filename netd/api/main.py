@@ -37,6 +37,7 @@ from netd.runtime.containers import Containers
 from netd.runtime.images.store import Images
 from netd.runtime.places import RuntimePlaces
 from netd.runtime.places import from_environment as runtime_from
+from netd.runtime.shutdown import is_going_down
 from netd.sandbox.sandboxes import Sandboxes
 from netd.sandbox.settings import from_environment as settings_from
 from netd.whole import import_all
@@ -129,6 +130,8 @@ def run(options: Options) -> int:
     gc.freeze()
     asyncio.run(_serve(core, listener))
     core.containers.close()
+    if is_going_down():
+        core.containers.shut_down()
     core.ports.close()
     core.sandboxes.shut_down()
     return 0

@@ -74,12 +74,13 @@ OOMScoreAdjust=-500
 [Install]
 WantedBy=multi-user.target
 """,
-        # containers outlive their daemon, and their cgroups are runc's
+        # containers outlive their daemon, and their cgroups are runc's; the daemon ends them when the machine goes
+        # down, while there is a network
         API: f"""\
 [Unit]
 Description=pynet containers and their API
 Wants={SOCKET} {NAMES}
-After={SOCKET} {NAMES}
+After={SOCKET} {NAMES} network.target
 
 [Service]
 Type=notify
@@ -165,7 +166,7 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
         changed.append(path)
     if is_running():
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", SOCKET, NAMES, API, LEASES_SOCKET)
+        _systemctl("enable", "--now", "--quiet", SOCKET, NAMES, API, LEASES_SOCKET)
         if changed:
             _systemctl("try-restart", SERVICE, NAMES, API, LEASES)
     return changed
@@ -194,8 +195,8 @@ def _systemctl(*words: str) -> None:
     except OSError as error:
         raise InstallError(f"systemctl {words[0]}: {(error.strerror or str(error)).lower()}") from None
     if done.returncode:
-        reason = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise InstallError(f"systemctl {' '.join(words)}: {reason[-1]}")
+        reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        raise InstallError(f"systemctl {' '.join(words)}: {reason}")
 
 
 def _content(path: str) -> str | None:

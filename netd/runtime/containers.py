@@ -12,7 +12,7 @@ from typing import IO
 import netd.runtime.bundle
 from netd.failure import Conflict, InvalidParameter
 from netd.files.reading import PathStat
-from netd.runtime import conmon
+from netd.runtime import conmon, shutdown
 from netd.runtime.bus import Events
 from netd.runtime.clients import Clients
 from netd.runtime.copying import Copying
@@ -95,6 +95,11 @@ class Containers:
     def close(self) -> None:
         """The daemon ends; the containers go on.  Waits for what is under way."""
         self._monitor.close()
+
+    def shut_down(self) -> None:
+        """After `close`, when the machine goes down: all of them end.  See `netd.runtime.shutdown`."""
+        runs = [(entry.container, entry.run) for entry in self._index.all() if entry.run is not None]
+        shutdown.end(runs, self._parts.runc)
 
     def create(self, name: str, request: CreateRequest) -> tuple[Container, Names]:
         """The new container and warnings; `name` "" for a made-up one.  NotFound (image), Conflict (name)."""

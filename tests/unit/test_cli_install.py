@@ -252,7 +252,7 @@ def test_units_are_written_once_and_removed(tmp_path: Path, monkeypatch: pytest.
     started = ("pynetd.service", "pynetd-dns.service", "pynetd-api.service", "pynetd-dhcp.service")
     assert asked == [
         ("daemon-reload",),
-        ("enable", "--now", "pynetd.socket", *started[1:3], "pynetd-dhcp.socket"),
+        ("enable", "--now", "--quiet", "pynetd.socket", *started[1:3], "pynetd-dhcp.socket"),
         ("try-restart", *started),
     ]
     assert units.add(folder, "/run/other") == []
