@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from netd.api.absent import check_create, check_platform, check_update
 from netd.api.container_list import FILTERS, Lookups, selected
 from netd.api.container_view import Surroundings, inspect, item, port_map
 from netd.api.core import Core
@@ -68,6 +69,8 @@ class ContainerGroup:
         return handler
 
     def create(self, call: Call) -> Reply:
+        check_create(call.body)
+        check_platform(call.query.text("platform"))
         container, warnings = self._containers.create(call.query.text("name"), call.decode(CreateRequest))
         return json_reply({"Id": container.id, "Warnings": warnings}, 201)
 
@@ -109,6 +112,7 @@ class ContainerGroup:
         return NO_CONTENT
 
     def update(self, call: Call) -> Reply:
+        check_update(call.body)
         return json_reply({"Warnings": self._containers.update(call["id"], call.decode(HostConfig))})
 
     def ports(self, call: Call) -> Reply:

@@ -24,12 +24,8 @@ _OTHERS: dict[str, Any] = {
     "BlkioDeviceWriteBps": [],
     "BlkioDeviceReadIOps": [],
     "BlkioDeviceWriteIOps": [],
-    "CpuPeriod": 0,
-    "CpuQuota": 0,
     "CpuRealtimePeriod": 0,
     "CpuRealtimeRuntime": 0,
-    "CpusetMems": "",
-    "DeviceCgroupRules": None,
     "DeviceRequests": None,
     "MemorySwappiness": None,
     "CpuCount": 0,
@@ -39,7 +35,7 @@ _OTHERS: dict[str, Any] = {
 }
 """What this engine does not have is as docker shows it where it was not asked for."""
 
-_LEFT_OUT = ("Mounts", "Tmpfs", "Sysctls", "Init")
+_LEFT_OUT = ("Mounts", "Tmpfs", "Sysctls", "Init", "Annotations")
 """Keys that docker leaves out where nothing was said."""
 
 

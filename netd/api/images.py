@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import msgspec
 
+from netd.api.absent import check_platform
 from netd.api.containers import until_ns
 from netd.api.core import Core
 from netd.api.exchange import Call, Exchange
@@ -51,6 +52,7 @@ class ImageGroup:
     async def create(self, exchange: Exchange) -> None:
         """`fromImage`: pulls; `fromSrc=-`: imports the body, a tar of a root file system."""
         query = exchange.call.query
+        check_platform(query.text("platform"))
         if query.text("fromImage"):
             await exchange.with_body()
             await self._pull(exchange)
@@ -79,6 +81,7 @@ class ImageGroup:
     async def load(self, exchange: Exchange) -> None:
         """The body is an archive; `quiet` leaves out all but what was loaded."""
         quiet = exchange.call.query.flag("quiet")
+        check_platform(exchange.call.query.text("platform"))
 
         def work(stream: IO[bytes], progress: Progress, interest: Interest) -> None:
             heard = (lambda told: progress(told) if "stream" in told else None) if quiet else progress

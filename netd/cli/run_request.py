@@ -89,7 +89,10 @@ def _host_config(arguments: Arguments, mode: str) -> Body:
 def limits_of(arguments: Arguments) -> Body:
     """What `container update` can change, too."""
     config: Body = {
+        "CpuPeriod": arguments.cpu_period,
+        "CpuQuota": arguments.cpu_quota,
         "CpusetCpus": arguments.cpuset_cpus,
+        "CpusetMems": arguments.cpuset_mems,
         "CpuShares": arguments.cpu_shares,
         "PidsLimit": arguments.pids_limit,
     }

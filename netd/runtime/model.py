@@ -42,13 +42,36 @@ class Device(Struct, rename="pascal"):
     cgroup_permissions: str = ""
 
 
+class BindOptions(Struct, rename="pascal"):
+    """`create_mountpoint`: a source that is not there becomes a directory."""
+
+    propagation: str = ""
+    create_mountpoint: bool = False
+
+
+class VolumeOptions(Struct, rename="pascal"):
+    """`no_copy`: a new volume stays empty."""
+
+    no_copy: bool = False
+
+
+class TmpfsOptions(Struct, rename="pascal"):
+    """`size_bytes` 0: half of the memory; `mode` 0: 1777."""
+
+    size_bytes: int = 0
+    mode: int = 0
+
+
 class Mount(Struct, rename="pascal"):
-    """`type`: "bind", "volume" or "tmpfs"."""
+    """`type`: "bind", "volume" or "tmpfs", whose own options count only for it."""
 
     type: str
     source: str = ""
     target: str = ""
     read_only: bool = False
+    bind_options: BindOptions | None = None
+    volume_options: VolumeOptions | None = None
+    tmpfs_options: TmpfsOptions | None = None
 
 
 class ContainerConfig(Struct, rename="pascal"):
@@ -92,6 +115,8 @@ class HostConfig(Struct, rename="pascal"):
     cap_drop: list[str] | None = None
     privileged: bool = False
     devices: list[Device] | None = None
+    device_cgroup_rules: list[str] | None = None
+    annotations: dict[str, str] | None = None
     readonly_rootfs: bool = False
     security_opt: list[str] | None = None
     memory: int = 0
@@ -99,7 +124,10 @@ class HostConfig(Struct, rename="pascal"):
     memory_reservation: int = 0
     cpu_shares: int = 0
     nano_cpus: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
     cpuset_cpus: str = ""
+    cpuset_mems: str = ""
     pids_limit: int | None = None
     ulimits: list[Ulimit] | None = None
     shm_size: int = 0

@@ -19,7 +19,10 @@ _LIMITS = (
     "memory_reservation",
     "cpu_shares",
     "nano_cpus",
+    "cpu_period",
+    "cpu_quota",
     "cpuset_cpus",
+    "cpuset_mems",
     "pids_limit",
 )
 

@@ -70,6 +70,20 @@ def state(sandbox: RuntimeSandbox, container: str) -> dict[str, Any]:
     return dict(json.loads(ask(sandbox, "GET", f"/containers/{container}/json"))["State"])
 
 
+def test_what_there_is_not_is_refused_by_name(sandbox: RuntimeSandbox) -> None:
+    body = {"Image": IMAGE, "HostConfig": {"LogConfig": {"Type": "syslog"}}}
+    said = json.loads(ask(sandbox, "POST", "/containers/create?name=web", body, status=400))
+    assert said == {"message": "HostConfig.LogConfig.Type syslog: this engine has no such function"}
+    ask(sandbox, "POST", "/containers/create?name=web&platform=linux/s390", {"Image": IMAGE}, status=400)
+    ask(sandbox, "POST", "/images/create?fromImage=box&platform=linux/s390", status=400)
+    assert json.loads(ask(sandbox, "GET", "/containers/json?all=1")) == []
+    made = create(sandbox, "true", HostConfig={"CpuPeriod": 50_000, "CpuQuota": 20_000, "Annotations": {"a": "b"}})
+    ask(sandbox, "POST", f"/containers/{made}/update", {"BlkioWeight": 10}, status=400)
+    ask(sandbox, "POST", f"/containers/{made}/update", {"CpuQuota": 30_000})
+    shown = json.loads(ask(sandbox, "GET", f"/containers/{made}/json"))["HostConfig"]
+    assert (shown["CpuPeriod"], shown["CpuQuota"], shown["Annotations"]) == (50_000, 30_000, {"a": "b"})
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_containers_go_on_without_it_and_the_next_knows_them(sandbox: RuntimeSandbox, number: signal.Signals) -> None:
     container = run(sandbox, "sh", "-c", "mkfifo /tmp/go; cat /tmp/go; echo after; exit 6", name="web")

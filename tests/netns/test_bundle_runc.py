@@ -13,7 +13,7 @@ from conftest import PrivateNetns
 
 from netd.failure import InvalidParameter
 from netd.runtime.bundle.host import this_host
-from netd.runtime.model import Device, Mount, Ulimit
+from netd.runtime.model import Device, Mount, TmpfsOptions, Ulimit
 from netd.sandbox.opened import Opened
 
 MB = 1 << 20
@@ -168,7 +168,24 @@ def test_memory(house: House) -> None:
 def test_processors(house: House) -> None:
     quota = limit(house, "cpu/cpu.cfs_quota_us", "cpu.max", nano_cpus=500_000_000)
     assert quota in ("50000", "50000 100000")
+    quota = limit(house, "cpu/cpu.cfs_quota_us", "cpu.max", cpu_period=50_000, cpu_quota=20_000)
+    assert quota in ("20000", "20000 50000")
     assert house.ask("grep Cpus_allowed_list /proc/self/status", cpuset_cpus="0").split() == ["Cpus_allowed_list:", "0"]
+
+
+def test_rules_for_devices(house: House) -> None:
+    script = "mknod /nothing c 200 7 && : < /nothing"
+    assert "Operation not permitted" in house.run(house.container(script)).err
+    # past the rules the kernel finds that there is none
+    allowed = house.container(script, device_cgroup_rules=["c 200:* r"])
+    assert "No such device or address" in house.run(allowed).err
+
+
+def test_memory_as_a_file_system_by_mount(house: House) -> None:
+    mount = Mount("tmpfs", target="/small", tmpfs_options=TmpfsOptions(1 << 20, 0o700))
+    assert house.ask("stat -c %a /small; df -k /small | tail -n 1 | tr -s ' ' | cut -d ' ' -f 2", mounts=[mount]) == (
+        "700\n1024\n"
+    )
 
 
 def test_processes(house: House) -> None:

@@ -37,6 +37,15 @@ def test_everything() -> None:
     }
 
 
+def test_a_quota_of_ones_own() -> None:
+    wanted = HostConfig(cpu_period=50_000, cpu_quota=25_000, cpuset_mems="0")
+    assert check_limits(wanted, HOST) == []
+    assert resources(wanted, HOST) == {"cpu": {"period": 50_000, "quota": 25_000, "mems": "0"}}
+    assert resources(HostConfig(cpu_quota=-1), HOST) == {"cpu": {"quota": -1}}
+    assert resources(wanted, BARE) == {}
+    assert len(check_limits(wanted, BARE)) == 2
+
+
 @pytest.mark.parametrize(("asked", "swap"), [(0, 128 * MB), (64 * MB, 64 * MB), (100 * MB, 100 * MB), (-1, -1)])
 def test_swap(asked: int, swap: int) -> None:
     wanted = HostConfig(memory=64 * MB, memory_swap=asked)
@@ -102,6 +111,20 @@ def test_ulimits() -> None:
         (HostConfig(cpuset_cpus="0-"), "Invalid value 0- for cpuset cpus"),
         (HostConfig(cpuset_cpus="0-99999999"), "Invalid value 0-99999999 for cpuset cpus"),
         (HostConfig(cpuset_cpus="0-7"), "Requested CPUs are not available - requested 0-7, available: 0-1"),
+        (HostConfig(cpuset_mems="x"), "Invalid value x for cpuset mems"),
+        (
+            HostConfig(nano_cpus=10**9, cpu_period=100_000),
+            "Conflicting options: Nano CPUs and CPU Period cannot both be set.",
+        ),
+        (
+            HostConfig(nano_cpus=10**9, cpu_quota=50_000),
+            "Conflicting options: Nano CPUs and CPU Quota cannot both be set.",
+        ),
+        (
+            HostConfig(cpu_period=999),
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        ),
+        (HostConfig(cpu_quota=999), "CPU cfs quota can not be less than 1ms (i.e. 1000)"),
         (HostConfig(shm_size=-1), "SHM size can not be less than 0"),
         (HostConfig(oom_score_adj=1001), "Invalid value 1001, range for oom score adj is [-1000, 1000]"),
         (HostConfig(ulimits=[Ulimit("files", 1, 1)]), "invalid ulimit type: files"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from netd.failure import InvalidParameter
 from netd.runtime.bundle.points import BIND, TMPFS, VOLUME, Point, points, wire
-from netd.runtime.model import ContainerConfig, HostConfig, Mount
+from netd.runtime.model import BindOptions, ContainerConfig, HostConfig, Mount, TmpfsOptions, VolumeOptions
 
 ID = "ab" * 32
 
@@ -55,6 +55,18 @@ def test_mounts() -> None:
     assert found(mounts=[Mount("volume", "data", "/dst")]) == [Point(VOLUME, "/dst", name="data")]
     (tmpfs,) = found(mounts=[Mount("tmpfs", "", "/dst", True)])
     assert tmpfs.kind == TMPFS and tmpfs.options == ("noexec", "nosuid", "nodev", "ro")
+
+
+def test_options_of_mounts() -> None:
+    options = BindOptions(propagation="rshared", create_mountpoint=True)
+    assert found(mounts=[Mount("bind", "/src", "/dst", bind_options=options)]) == [
+        Point(BIND, "/dst", "/src", propagation="rshared", make_source=True)
+    ]
+    empty = VolumeOptions(no_copy=True)
+    assert [each.copy for each in found(mounts=[Mount("volume", "data", "/dst", volume_options=empty)])] == [False]
+    assert [each.copy for each in found(mounts=[Mount("volume", "", "/dst", volume_options=empty)])] == [False]
+    (tmpfs,) = found(mounts=[Mount("tmpfs", "", "/dst", tmpfs_options=TmpfsOptions(1 << 20, 0o700))])
+    assert tmpfs.options == ("noexec", "nosuid", "nodev", "size=1048576", "mode=700")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +123,9 @@ def test_bad_binds(bind: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("mount", "words"),
     [
+        (Mount("bind", "/a", "/b", bind_options=BindOptions("upwards")), "invalid propagation mode: upwards"),
+        (Mount("tmpfs", "", "/a", tmpfs_options=TmpfsOptions(-1)), "invalid tmpfs size: must not be negative"),
+        (Mount("tmpfs", "", "/a", tmpfs_options=TmpfsOptions(0, 0o10000)), "invalid tmpfs mode: 10000"),
         (Mount("bind", "/a", ""), "field Target must not be empty"),
         (Mount("bind", "", "/a"), "field Source must not be empty"),
         (Mount("bind", "a", "/a"), "invalid mount path: 'a' mount path must be absolute"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from netd.failure import InvalidParameter, Unavailable
 from netd.runtime.bundle import capabilities
-from netd.runtime.bundle.devices import check_devices
+from netd.runtime.bundle.devices import check_devices, control_rules
 from netd.runtime.bundle.host import Host, this_host
 from netd.runtime.bundle.limits import check_limits
 from netd.runtime.bundle.points import BIND, points
@@ -33,6 +33,7 @@ def check(config: ContainerConfig, host_config: HostConfig, image: Image, host: 
     capabilities.normalised(host_config.cap_add or [], host.capabilities, "CapAdd")
     capabilities.normalised(host_config.cap_drop or [], host.capabilities, "CapDrop")
     check_devices(host_config.devices or [])
+    control_rules(host_config.device_cgroup_rules or [])
     options = security(host_config.security_opt or [])
     _check_sysctls(host_config.sysctls or {})
     if host_config.uts_mode not in ("", "host"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ _LEFT_OUT = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".ud
 """Directories in /dev that a container has of its own."""
 
 _ALL = "rwm"
+_RULE = re.compile(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})", re.ASCII)
 
 
 def check_devices(wanted: Sequence[Device]) -> None:
@@ -24,6 +26,19 @@ def check_devices(wanted: Sequence[Device]) -> None:
             raise InvalidParameter(f"invalid device mode: {device.cgroup_permissions}")
         if not posixpath.isabs(device.path_in_container or device.path_on_host):
             raise InvalidParameter(f"{device.path_in_container} is not an absolute path")
+
+
+def control_rules(wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """`linux.resources.devices` of --device-cgroup-rule, "c 10:* rwm"; InvalidParameter in docker's words."""
+    rules = []
+    for text in wanted:
+        found = _RULE.fullmatch(text)
+        if found is None:
+            raise InvalidParameter(f"invalid device cgroup rule format: '{text}'")
+        kind, major, minor, access = found.groups()
+        numbers = {key: int(value) for key, value in (("major", major), ("minor", minor)) if value != "*"}
+        rules.append({"allow": True, "type": kind, **numbers, "access": access})
+    return rules
 
 
 def chosen_devices(wanted: Sequence[Device]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

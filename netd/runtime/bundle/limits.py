@@ -14,6 +14,9 @@ LEAST_MEMORY = 6 << 20
 _PERIOD = 100_000
 """Microseconds of the CFS: the kernel's own."""
 
+_SHORTEST, _LONGEST = 1_000, 1_000_000
+"""Microseconds that a period may last, and the least quota: what the kernel takes."""
+
 _BILLION = 1_000_000_000
 _UNLIMITED = (1 << 64) - 1
 _ULIMIT_NAMES = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack"
@@ -42,8 +45,14 @@ def resources(wanted: HostConfig, host: Host) -> dict[str, Any]:
         cpu["shares"] = wanted.cpu_shares
     if wanted.nano_cpus and host.cpu_quota:
         cpu |= {"period": _PERIOD, "quota": wanted.nano_cpus * _PERIOD // _BILLION}
-    if wanted.cpuset_cpus and host.cpuset:
-        cpu["cpus"] = wanted.cpuset_cpus
+    for key, value, able in (
+        ("period", wanted.cpu_period, host.cpu_quota),
+        ("quota", wanted.cpu_quota, host.cpu_quota),
+        ("cpus", wanted.cpuset_cpus, host.cpuset),
+        ("mems", wanted.cpuset_mems, host.cpuset),
+    ):
+        if value and able:
+            cpu[key] = value
     if cpu:
         found["cpu"] = cpu
     if wanted.pids_limit and host.pids:
@@ -91,6 +100,7 @@ def _check_processors(wanted: HostConfig, host: Host) -> None:
         raise InvalidParameter(
             f"Range of CPUs is from 0.01 to {host.cpu_count}.00, as there are only {host.cpu_count} CPUs available"
         )
+    _check_quota(wanted)
     if wanted.cpu_shares < 0:
         raise InvalidParameter(f"invalid CPU shares ({wanted.cpu_shares}): value must be a positive integer")
     if wanted.cpuset_cpus:
@@ -102,6 +112,21 @@ def _check_processors(wanted: HostConfig, host: Host) -> None:
             raise InvalidParameter(
                 f"Requested CPUs are not available - requested {wanted.cpuset_cpus}, available: {host.cpus}"
             )
+
+
+def _check_quota(wanted: HostConfig) -> None:
+    for value, name in ((wanted.cpu_period, "Period"), (wanted.cpu_quota, "Quota")):
+        if wanted.nano_cpus and value:
+            raise InvalidParameter(f"Conflicting options: Nano CPUs and CPU {name} cannot both be set.")
+    if wanted.cpu_period and not _SHORTEST <= wanted.cpu_period <= _LONGEST:
+        raise InvalidParameter("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+    if 0 < wanted.cpu_quota < _SHORTEST:
+        raise InvalidParameter("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    if wanted.cpuset_mems:
+        try:
+            cpu_list(wanted.cpuset_mems)
+        except ValueError as error:
+            raise InvalidParameter(f"Invalid value {wanted.cpuset_mems} for cpuset mems") from error
 
 
 def _check_ulimit(ulimit: Ulimit) -> None:
@@ -119,8 +144,8 @@ def _warnings(wanted: HostConfig, host: Host) -> list[str]:
     found = []
     for asked, able, what in (
         (bool(wanted.memory or wanted.memory_reservation), host.memory, "memory limit"),
-        (bool(wanted.nano_cpus), host.cpu_quota, "CPU CFS scheduler"),
-        (bool(wanted.cpuset_cpus), host.cpuset, "cpuset"),
+        (bool(wanted.nano_cpus or wanted.cpu_period or wanted.cpu_quota), host.cpu_quota, "CPU CFS scheduler"),
+        (bool(wanted.cpuset_cpus or wanted.cpuset_mems), host.cpuset, "cpuset"),
         (bool(wanted.pids_limit and wanted.pids_limit > 0), host.pids, "PIDs limit"),
     ):
         if asked and not able:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from netd.failure import InvalidParameter
-from netd.runtime.model import ContainerConfig, HostConfig, Mount
+from netd.runtime.model import BindOptions, ContainerConfig, HostConfig, Mount, TmpfsOptions
 from pycni.record import Record
 
 BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"
@@ -19,6 +19,7 @@ _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _LABELS = ("z", "Z")
 _CONSISTENCIES = ("consistent", "cached", "delegated", "default")
 _DEFAULT_PROPAGATION = "rprivate"
+_MODES = 0o7777
 
 TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _TMPFS_FLAGS = (
@@ -123,18 +124,42 @@ def _parsed_mount(mount: Mount, container_id: str) -> Point:
                 raise InvalidParameter("field Source must not be empty")
             if not mount.source.startswith("/"):
                 raise InvalidParameter(f"invalid mount path: '{mount.source}' mount path must be absolute")
-            source = posixpath.normpath(mount.source)
-            return Point(BIND, target, source, read_only=mount.read_only, propagation=_DEFAULT_PROPAGATION)
+            return _bind_mount(mount, target)
         case "volume":
+            copy = mount.volume_options is None or not mount.volume_options.no_copy
             if not mount.source:
-                return _anonymous(container_id, target).replace(read_only=mount.read_only)
-            return Point(VOLUME, target, name=_volume_name(mount.source), read_only=mount.read_only)
+                return _anonymous(container_id, target).replace(read_only=mount.read_only, copy=copy)
+            return Point(VOLUME, target, name=_volume_name(mount.source), read_only=mount.read_only, copy=copy)
         case "tmpfs":
             if mount.source:
                 raise InvalidParameter("field Source must not be specified")
-            options = ("ro",) if mount.read_only else ()
-            return Point(TMPFS, target, read_only=mount.read_only, options=_merged_flags(options))
+            return Point(TMPFS, target, read_only=mount.read_only, options=_merged_flags(_memory_options(mount)))
     raise InvalidParameter("mount type unknown")
+
+
+def _bind_mount(mount: Mount, target: str) -> Point:
+    options = mount.bind_options or BindOptions()
+    if options.propagation not in ("", *_PROPAGATIONS):
+        raise InvalidParameter(f"invalid propagation mode: {options.propagation}")
+    return Point(
+        BIND,
+        target,
+        posixpath.normpath(mount.source),
+        read_only=mount.read_only,
+        propagation=options.propagation or _DEFAULT_PROPAGATION,
+        make_source=options.create_mountpoint,
+    )
+
+
+def _memory_options(mount: Mount) -> list[str]:
+    options = mount.tmpfs_options or TmpfsOptions()
+    if options.size_bytes < 0:
+        raise InvalidParameter("invalid tmpfs size: must not be negative")
+    if not 0 <= options.mode <= _MODES:
+        raise InvalidParameter(f"invalid tmpfs mode: {options.mode:o}")
+    size = [f"size={options.size_bytes}"] if options.size_bytes else []
+    mode = [f"mode={options.mode:o}"] if options.mode else []
+    return [*size, *mode, *(["ro"] if mount.read_only else [])]
 
 
 def _anonymous(container_id: str, target: str) -> Point:

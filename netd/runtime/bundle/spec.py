@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from netd.runtime.bundle import capabilities
-from netd.runtime.bundle.devices import chosen_devices, host_devices
+from netd.runtime.bundle.devices import chosen_devices, control_rules, host_devices
 from netd.runtime.bundle.environment import environment
 from netd.runtime.bundle.host import Host, this_host
 from netd.runtime.bundle.inside import read_inside
@@ -62,6 +62,8 @@ def spec(
     }
     if wanted.uts_mode != "host":
         found["hostname"] = opened.hostname
+    if wanted.annotations:
+        found["annotations"] = wanted.annotations
     return found
 
 
@@ -149,7 +151,11 @@ def _linux(
         "resources": {
             **resources(wanted, host),
             # runc adds the harmless ones (null, zero, full, random, tty, ptys)
-            "devices": [{"allow": wanted.privileged, "access": "rwm"}, *rules],
+            "devices": [
+                {"allow": wanted.privileged, "access": "rwm"},
+                *rules,
+                *control_rules(wanted.device_cgroup_rules or []),
+            ],
         },
         "devices": nodes,
         "sysctl": _sysctls(container),
