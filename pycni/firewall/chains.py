@@ -99,7 +99,7 @@ def _match(option: str, prefix: Prefix) -> str:
 
 
 def _publish(draft: Draft, owner: Owner, fact: Publish) -> None:
-    _shared_port_chains(draft, fact)
+    share_port_chains(draft, fact)
     chain = naming.port_chain(owner.network, owner.container_id)
     draft.ensure_chain(NAT, chain)
     for rule in port_rules(fact):
@@ -120,7 +120,8 @@ def rules_to(rules: list[str], chain: str) -> list[str]:
     return [rule for rule in rules if rule.endswith(ending)]
 
 
-def _shared_port_chains(draft: Draft, fact: Publish) -> None:
+def share_port_chains(draft: Draft, fact: Publish) -> None:
+    """What leads to the chains of every container's ports, and what marks for masquerading."""
     if fact.snat and not fact.external_mark_chain:
         mark = _mark(fact.mark_bit)
         draft.ensure_chain(NAT, SETMARK)

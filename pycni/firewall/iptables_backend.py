@@ -199,6 +199,10 @@ def _missing(view: Draft, owner: Owner, fact: Fact, family: int) -> list[str]:
         chain = naming.masquerade_chain(owner.network, owner.container_id)
         if not view.exists(NAT, chain):
             return [f"chain {chain} not found in iptables table nat"]
+    return _missing_rules(view, wanted)
+
+
+def _missing_rules(view: Draft, wanted: Draft) -> list[str]:
     return [
         f"rule {command.rule} in chain {command.chain} not found in table {command.table}"
         for command in wanted.commands
@@ -214,6 +218,9 @@ def _missing_ports(view: Draft, owner: Owner, fact: Publish) -> list[str]:
     found = [
         f"rule {rule} in chain {chain} not found in table nat" for rule in chains.port_rules(fact) if rule not in there
     ]
+    shared = Draft(Tables())
+    chains.share_port_chains(shared, fact)
+    found += _missing_rules(view, shared)
     entries = chains.rules_to(view.rules(NAT, chains.DNAT), chain)
     wanted = chains.entry_rules(owner, fact)
     if fact.conditions:

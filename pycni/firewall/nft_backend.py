@@ -264,8 +264,10 @@ class NftBackend:
         """What CHECK does not find (contract 4.4)."""
         if not self._table.exists():
             return [f"nftables table inet {static.TABLE} not found"]
-        found = []
-        for element in elements(facts):
+        wanted = elements(facts)
+        subnets = {element.jump: element.subnet for element in wanted if element.subnet is not None}
+        found = [f"rules of chain {chain} in nftables table not found" for chain in self._table.damaged(subnets)]
+        for element in wanted:
             there = self._table.get(element.set, element.key)
             if there is None or (there.belongs_to(owner) and not there.means(element)):
                 what = "hostport" if kind == "portmap" else kind

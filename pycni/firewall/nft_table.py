@@ -18,11 +18,12 @@ from pycni.spec.errors import FirewallError, KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pycni.firewall.nft_elements import Element, Held
     from pycni.kernel.namespace import Namespace
     from pycni.kernel.netlink import Message
+    from pycni.spec.address import Prefix
 
 NFT_NEEDED = "nft is not installed"
 
@@ -57,19 +58,25 @@ class Table:
     def mend(self, wanted: Iterable[Element]) -> bool:
         """Whether rules of the static part, or of the chains that these elements jump to, were missing; they are not
         any more.  Elements that are there stay."""
+        chains = {element.jump: element.subnet for element in wanted if element.subnet is not None}
+        damaged = self.damaged(chains)
+        if not chains.keys() >= set(damaged):
+            self.run_nft(static.ruleset())
+        for chain in damaged:
+            if chain in chains:
+                self._nftables.commit(messages.batch(nft_subnets.refill(chain, chains[chain])))
+        return bool(damaged)
+
+    def damaged(self, subnets: Mapping[str, Prefix]) -> list[str]:
+        """Chains that lack rules: of the static part, and of these subnets' chains those that are there."""
         replies = self._nftables.dump((messages.GETCHAIN, 0, bytes((INET, 0, 0, 0))))
         there = messages.chain_uses(replies, static.TABLE)
-        damaged = any(there.get(chain, -1) < count for chain, count in static.rule_counts().items())
-        if damaged:
-            self.run_nft(static.ruleset())
-        chains = {element.jump: element.subnet for element in wanted if element.subnet is not None}
-        for chain, subnet in chains.items():
-            if chain not in there:
-                continue  # `ensure` makes it
-            if self.length(chain) < nft_subnets.length(chain, subnet):
-                self._nftables.commit(messages.batch(nft_subnets.refill(chain, subnet)))
-                damaged = True
-        return damaged
+        found = [chain for chain, count in static.rule_counts().items() if there.get(chain, -1) < count]
+        return found + [
+            chain
+            for chain, subnet in subnets.items()
+            if chain in there and self.length(chain) < nft_subnets.length(chain, subnet)
+        ]
 
     def drop_unused(self, gone: Iterable[Held | Element]) -> None:
         """Delete the subnet chains that these absent elements would jump to, where no other element does."""

@@ -104,6 +104,31 @@ def test_installing_twice_changes_nothing(space: Space, firewall: Firewall, back
         assert firewall.missing(ONE, kind, backend, facts) == []
 
 
+@pytest.mark.parametrize(
+    ("backend", "damage", "said", "conditions"),
+    [
+        (IPTABLES, "iptables -t nat -F PREROUTING", "-j CNI-HOSTPORT-DNAT in chain PREROUTING not found", ()),
+        (IPTABLES, "iptables -t nat -F OUTPUT", "-j CNI-HOSTPORT-DNAT in chain OUTPUT not found", ("-s", "192.0.2.1")),
+        (IPTABLES, "ip6tables -t nat -F POSTROUTING", "-j CNI-HOSTPORT-MASQ in chain POSTROUTING not found", ()),
+        (IPTABLES, "iptables -t nat -F CNI-HOSTPORT-SETMARK", "in chain CNI-HOSTPORT-SETMARK not found", ()),
+        (NFTABLES, "nft flush table inet pynet", "rules of chain p_", ()),
+    ],
+)
+def test_a_port_that_nothing_leads_to_is_missing_and_comes_back(
+    space: Space, firewall: Firewall, backend: str, damage: str, said: str, conditions: tuple[str, ...]
+) -> None:
+    mappings = (Mapping("tcp", 8080, 80),)
+    facts = (Publish(address(2), mappings, conditions=conditions), Publish(Prefix.parse("fd00:2::2/64"), mappings))
+    install(firewall, ONE, {"portmap": facts}, backend)
+    before = state(space)
+    assert firewall.missing(ONE, "portmap", backend, facts) == []
+    space.run(*damage.split())
+    found = firewall.missing(ONE, "portmap", backend, facts)
+    assert found and all(said in each for each in found)
+    assert not firewall.restore().problems
+    assert state(space) == before
+
+
 @BOTH
 def test_removing_leaves_what_was_before(space: Space, firewall: Firewall, tmp_path: Path, backend: str) -> None:
     install(firewall, TWO, everything(3, 9090), backend)
