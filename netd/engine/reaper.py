@@ -28,7 +28,7 @@ calls go first until there was none for a while, but not for ever."""
 
 
 class Reaper:
-    """Work is done in order of arrival; what is equal and waits together is done once."""
+    """Work is done in order of arrival; what is equal and waits together is done once, where it was asked for last."""
 
     def __init__(self, places: Places, log: Callable[[str], None]) -> None:
         self._places = places
@@ -79,7 +79,7 @@ class Reaper:
         while True:
             items = self._take()
             works = [item for item in items if isinstance(item, tuple)]
-            for place, work in dict.fromkeys(works):
+            for place, work in reversed(dict.fromkeys(reversed(works))):
                 self._do(place, work)
             for place, _work in works:
                 self._places.leave(place)

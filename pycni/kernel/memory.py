@@ -254,7 +254,7 @@ class MemoryNamespace:
             return False
         if peer.index != link.index:
             return False
-        self.set_link(device.index, up=False, master=0, group=TRASH_GROUP)
+        self.set_link(device.index, up=False, group=TRASH_GROUP)
         container.discard_name(link.index)
         return True
 

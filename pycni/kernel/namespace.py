@@ -220,8 +220,9 @@ class Namespace:
     def retire(self, container: NamespaceApi, link: Link) -> bool:
         """Puts a veth pair out of use without waiting for its deletion; `link` is the end in `container`.
 
-        The end here goes down, out of its bridge and into TRASH_GROUP, for `delete_group` to delete later; the
-        container's end goes down and gives up its name.  False, and nothing done, when the other end is not here.
+        The end here goes down and into TRASH_GROUP, for `delete_group` to delete later; the container's end goes down
+        and gives up its name.  A bridge keeps its port, which forwards nothing: to take it away means an RCU wait of
+        20 ms where the kernel can filter VLANs.  False, and nothing done, when the other end is not here.
         The end here goes first: after a crash in between a reaper still finds the pair.
         """
         host_link = self.link_by_index(link.link)
@@ -230,7 +231,7 @@ class Namespace:
         if host_link.link_netns != self._netns_id(container):
             # an unrelated pair with the same two indexes
             return False
-        self.set_link(host_link.index, up=False, master=0, group=TRASH_GROUP)
+        self.set_link(host_link.index, up=False, group=TRASH_GROUP)
         container.discard_name(link.index)
         return True
 

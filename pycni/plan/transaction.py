@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import time
-from errno import EINVAL, ERANGE
+from errno import EINVAL, ERANGE, EXFULL
 
 from pycni.kernel.failure import errno_text
 from pycni.kernel.model import IFA_F_DADFAILED, IFA_F_TENTATIVE, IFF_ALLMULTI, IFF_PROMISC, OPER_UP, Link
-from pycni.kernel.namespace import NEWBORN_GROUP
+from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
 from pycni.plan import ops
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError, KernelError
@@ -114,7 +114,9 @@ class Transaction:
             from pycni.plan.vlans import gateway_in_use
 
             return gateway_in_use(self._host, bridge.index, op, own)
-        return any(each.master == index and each.index != own for each in self._host.links())
+        return any(
+            each.master == index and each.index != own and each.group != TRASH_GROUP for each in self._host.links()
+        )
 
     def _ensure_bridge(self, op: ops.EnsureBridge) -> None:
         host = self._host
@@ -159,10 +161,13 @@ class Transaction:
         master = bridge.index if op.bridge and bridge is not None else 0
         name = op.host_name
         group = (op.newborn_group or NEWBORN_GROUP) if op.alias else 0
-        for _ in range(_VETH_ATTEMPTS):
+        for attempt in range(_VETH_ATTEMPTS):
             try:
                 return host.create_veth(name, op.name, container, mtu=op.mtu, mac=op.mac, master=master, group=group)
             except KernelError as error:
+                if error.errno == EXFULL and not attempt:
+                    host.delete_group(TRASH_GROUP)  # retired ports count until they are deleted
+                    continue
                 if error.errno != _EEXIST:
                     raise CniError(f"failed to make veth pair: {error.msg}") from None
                 if container.link(op.name) is not None:

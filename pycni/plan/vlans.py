@@ -7,7 +7,7 @@ ADD, or found by GC.
 from __future__ import annotations
 
 from pycni.kernel.model import PortVlan
-from pycni.kernel.namespace import NEWBORN_GROUP
+from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
 from pycni.spec.errors import CniError, KernelError
 
 TYPE_CHECKING = False
@@ -79,7 +79,11 @@ def gateway_in_use(host: NamespaceApi, bridge: int, op: ops.EnsureVlanGateway, o
     """Whether a port of the bridge is in the gateway's VLAN besides the gateway's and the one with index `own`."""
     found = _find(host, op.name)
     besides = {own} if found is None else {own, found[1].index}
-    ports = [each.index for each in host.links() if each.master == bridge and each.index not in besides]
+    ports = [
+        each.index
+        for each in host.links()
+        if each.master == bridge and each.group != TRASH_GROUP and each.index not in besides
+    ]
     return any(each.vid == op.vlan for index in ports for each in host.port_vlans(index))
 
 
