@@ -7,9 +7,13 @@ from pycni.kernel.kinds import Macvlan
 from pycni.plan import layer, ops
 from pycni.plan.links import CreateLink
 from pycni.skeleton import Context, Plugin
-from pycni.spec.errors import CniError
+from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Result
 from pycni_plugins.macvlan.config import Keys, kind_of, mac_of, parse, with_arguments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.plan.host_access import EnsureHostAccess
 
 _WORDS = attachment.Words(
     previous="required prevResult missing",
@@ -29,13 +33,20 @@ def _load(context: Context) -> tuple[Keys, str]:
     return with_arguments(keys, context.config, context.request.arguments), master
 
 
+def _host_access(context: Context, master: str) -> EnsureHostAccess | None:
+    if not context.config.section.has("hostAccess"):
+        return None
+    from pycni_plugins.macvlan.access import parse as parse_access
+
+    return parse_access(context.config, master)
+
+
 def add(context: Context) -> Result:
     keys, master = _load(context)
     context.open_container()
-    if context.config.section.has("hostAccess"):
-        from pycni_plugins.macvlan.access import parse as parse_access
-
-        context.transaction.apply([parse_access(context.config, master)])
+    access = _host_access(context, master)
+    if access is not None:
+        context.transaction.apply([access])
     create = CreateLink(
         kind_of(keys),
         context.request.ifname,
@@ -55,7 +66,7 @@ def delete(context: Context) -> None:
 
 
 def check(context: Context) -> None:
-    keys, _ = _load(context)
+    keys, master = _load(context)
     container = context.open_container()
     attachment.ask_ipam(context, "CHECK")
     previous, interface = attachment.reported(context, _WORDS)
@@ -65,6 +76,10 @@ def check(context: Context) -> None:
         raise CniError(f"container macvlan mode {found.mode} does not match expected value: {wanted.mode}")
     attachment.check_mac(interface, link, _WORDS)
     attachment.check_addressing(container, link, previous)
+    access = _host_access(context, master)
+    problem = "" if access is None else access.problem(context.host.namespace)
+    if problem:
+        raise CniError(problem)
 
 
 def gc(context: Context) -> None:
@@ -80,6 +95,10 @@ def status(context: Context) -> None:
     master = attachment.require_master(context, context.config.section.string("master"))
     if master is not None:
         attachment.check_mtu(keys.mtu, master)
+    access = _host_access(context, "" if master is None else master.name)
+    obstacle = "" if access is None else access.obstacle(context.host.namespace)
+    if obstacle:
+        raise NotAvailable(obstacle)
 
 
 PLUGIN = Plugin("macvlan", add=add, check=check, delete=delete, gc=gc, status=status)

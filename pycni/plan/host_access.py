@@ -33,14 +33,42 @@ class EnsureHostAccess(ops.Step):
             link = self._create(host)
             index = link.index
             transaction.on_undo(f"host access {self.name}", lambda: host.delete_link(index))
-        if link.kind != "macvlan":
-            raise CniError(f'host access: "{self.name}" exists and is no macvlan device')
-        present = {each.prefix for each in host.addresses(link.index)}
-        missing = tuple(each for each in self.addresses if each not in present)
+        obstacle = self.obstacle(host)
+        if obstacle:
+            raise CniError(obstacle)
+        missing = self._missing(host, link)
         if missing or not link.is_up:
             host.configure(link.index, missing, ())
         for destination in self.routes:
             self._ensure_route(host, link, destination)
+
+    def problem(self, host: NamespaceApi) -> str:
+        """What is not as `apply` would make it; "" when all is."""
+        link = host.link(self.name)
+        if link is None:
+            return f"host access {self.name} not found"
+        obstacle = self.obstacle(host)
+        if obstacle or not link.is_up:
+            return obstacle or f"host access {self.name} is down"
+        found = [f"address {each}" for each in self._missing(host, link)]
+        found += [f"route {each}" for each in self.routes if not _leads(host, link, each)]
+        return f"host access {self.name} lacks {found[0]}" if found else ""
+
+    def obstacle(self, host: NamespaceApi) -> str:
+        """Why a device of that name is not the one that is meant; "" for that one, and when there is none."""
+        link = host.link(self.name)
+        if link is None:
+            return ""
+        if link.kind != "macvlan":
+            return f'host access: "{self.name}" exists and is no macvlan device'
+        parent = host.link(self.parent)
+        if parent is not None and link.link != parent.index:
+            return f'host access: "{self.name}" exists and is not on "{self.parent}"'
+        return ""
+
+    def _missing(self, host: NamespaceApi, link: Link) -> tuple[Prefix, ...]:
+        present = {each.prefix for each in host.addresses(link.index)}
+        return tuple(each for each in self.addresses if each not in present)
 
     def _create(self, host: NamespaceApi) -> Link:
         parent = host.link(self.parent)
@@ -55,14 +83,17 @@ class EnsureHostAccess(ops.Step):
             return link
 
     def _ensure_route(self, host: NamespaceApi, link: Link, destination: Prefix) -> None:
-        found = host.routes(destination.family)
-        if any(each.destination == destination and each.device == link.index for each in found):
+        if _leads(host, link, destination):
             return
         try:
             host.configure(link.index, (), (Route(destination),), up=False)
         except KernelError as error:
             if error.errno != EEXIST:
                 raise
-            again = host.routes(destination.family)
-            if not any(each.destination == destination and each.device == link.index for each in again):
+            if not _leads(host, link, destination):
                 raise CniError(f"host access {self.name}: {error.msg}") from None
+
+
+def _leads(host: NamespaceApi, link: Link, destination: Prefix) -> bool:
+    found = host.routes(destination.family)
+    return any(each.destination == destination and each.device == link.index for each in found)

@@ -131,3 +131,43 @@ def test_status_says_why(machine: Machine, values: dict[str, Any], message: str)
     assert machine.error("macvlan", "STATUS", config(**values)) == {"code": 50, "msg": message}
     assert machine.error("macvlan", "STATUS", config(mtu=1501))["msg"].startswith("invalid MTU")
     machine.succeeds("macvlan", "STATUS", config(**values, linkInContainer=True))
+
+
+ACCESS = {"device": "shim", "addresses": ["10.9.0.254/32"], "routes": ["10.9.0.0/25"]}
+
+
+def test_check_looks_at_host_access(machine: Machine) -> None:
+    whole = config(hostAccess=ACCESS)
+    host, previous = machine.host_namespace, machine.add("macvlan", whole)
+
+    def said(**others: Any) -> str:
+        body = machine.error("macvlan", "CHECK", {**whole, "prevResult": previous, "hostAccess": {**ACCESS, **others}})
+        return str(body["msg"])
+
+    shim = host.link("shim")
+    assert shim is not None
+    machine.succeeds("macvlan", "CHECK", {**whole, "prevResult": previous})
+    assert said(routes=["10.9.0.0/25", "10.9.0.128/26"]) == "host access shim lacks route 10.9.0.128/26"
+    assert said(addresses=["10.9.0.253/32"]) == "host access shim lacks address 10.9.0.253/32"
+    host.set_link(shim.index, up=False)
+    assert said() == "host access shim is down"
+    host.delete_link(shim.index)
+    assert said() == "host access shim not found"
+    machine.add("macvlan", whole, ifname="eth1")
+    machine.succeeds("macvlan", "CHECK", {**whole, "prevResult": previous})
+
+
+def test_a_name_of_host_access_that_is_taken(machine: Machine) -> None:
+    host = machine.host_namespace
+    host.create_veth("wan2", "lan2", machine.kernel.create())
+    wan2 = host.link("wan2")
+    assert wan2 is not None
+    host.virtual().create(Macvlan("bridge"), "shim", host, wan2.index)
+    for device, reason in (("shim", 'exists and is not on "wan"'), ("wan2", "exists and is no macvlan device")):
+        whole = config(hostAccess={**ACCESS, "device": device})
+        message = f'host access: "{device}" {reason}'
+        assert machine.error("macvlan", "STATUS", whole) == {"code": 50, "msg": message}
+        assert machine.error("macvlan", "ADD", whole)["msg"] == message
+    machine.succeeds("macvlan", "STATUS", config(hostAccess={**ACCESS, "device": "other"}))
+    body = machine.error("macvlan", "STATUS", config(hostAccess=ACCESS, linkInContainer=True))
+    assert body["msg"].startswith("invalid configuration: key 'hostAccess'")
