@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycni.firewall.facts import Owner
-from pycni.firewall.naming import attachment_hash, ifb_name, network_hash, owner_comment
+from pycni.firewall.naming import attachment_hash, ifb_name, network_hash, owner_comment, second_ifb_name
 from pycni.kernel import mirred, pseudo, qdisc
 from pycni.kernel.model import Link, format_mac
 from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
@@ -15,18 +15,22 @@ from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Interface, Result
 from pycni_plugins.bandwidth.config import Limit, Limits, parse, token_bucket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycni.kernel.api import NamespaceApi
+
 _VERSIONS = version.ALL[2:]
 _UNCHAINED = "must be called as chained plugin"
 
 
-def plan(limits: Limits, device: str, owner: Owner) -> list[ops.Operation]:
-    """The limits of an attachment whose interface has the host device `device` as its other end."""
+def plan(limits: Limits, device: str, ifb: str, owner: Owner) -> list[ops.Operation]:
+    """The limits of an attachment whose interface has the host device `device` as its other end; what that receives
+    is led through a new device `ifb`."""
     wanted: list[ops.Operation] = []
     if limits.ingress is not None:
         wanted.append(shaping.LimitDeparting(device, token_bucket(limits.ingress)))
     if limits.egress is not None:
-        name = ifb_name(owner.network, owner.container_id)
-        wanted.append(shaping.LimitArriving(device, name, token_bucket(limits.egress), owner_comment(owner)))
+        wanted.append(shaping.LimitArriving(device, ifb, token_bucket(limits.egress), owner_comment(owner)))
     return wanted
 
 
@@ -38,15 +42,39 @@ def add(context: Context) -> Result | str:
     previous = _previous(context, _UNCHAINED)
     device = _host_device(context, previous)
     owner = context.owner
-    context.transaction.apply(plan(limits, device.name, owner))
+    host = context.host.namespace
+    name = _free_name(host, owner) if limits.egress is not None else ""
+    context.transaction.apply(plan(limits, device.name, name, owner))
     for limit in (limits.ingress, limits.egress):
         _warn_of_small_burst(context, limit, device)
     if limits.egress is None:
         return previous
-    ifb = context.host.namespace.link(ifb_name(owner.network, owner.container_id))
+    ifb = host.link(name)
     if ifb is None:
         raise CniError(f"the ifb of {owner.ifname} vanished while it was made")
     return previous.replace(interfaces=(*previous.interfaces, Interface(ifb.name, format_mac(ifb.mac))))
+
+
+def _free_name(host: NamespaceApi, owner: Owner) -> str:
+    """The reference's name, unless an ifb of the container's other interface has it."""
+    name = ifb_name(owner.network, owner.container_id)
+    other = host.link(name)
+    taken = other is not None and other.kind == pseudo.IFB and _tag(other) != attachment_hash(owner)
+    return second_ifb_name(owner) if taken else name
+
+
+def _tag(ifb: Link) -> str:
+    """Whose it is, as `attachment_hash` has it; the reference's do not say."""
+    return ifb.alias.partition(",")[0]
+
+
+def _own_ifb(host: NamespaceApi, owner: Owner) -> Link | None:
+    """The ifb of this interface; one that does not say whose it is may be."""
+    for name in (second_ifb_name(owner), ifb_name(owner.network, owner.container_id)):
+        link = host.link(name)
+        if link is not None and link.kind == pseudo.IFB and _tag(link) in ("", attachment_hash(owner)):
+            return link
+    return None
 
 
 def _warn_of_small_burst(context: Context, limit: Limit | None, device: Link) -> None:
@@ -92,7 +120,7 @@ def check(context: Context) -> None:
         _check_bucket(context, device, limits.ingress)
     if limits.egress is None:
         return
-    ifb = context.host.namespace.link(ifb_name(context.config.name, context.request.container_id))
+    ifb = _own_ifb(context.host.namespace, context.owner)
     if ifb is None:
         raise CniError("get ifb device: Link not found")
     _check_bucket(context, ifb, limits.egress)
@@ -112,8 +140,8 @@ def _check_bucket(context: Context, device: Link, limit: Limit) -> None:
 def delete(context: Context) -> None:
     """Removes the ifb, whatever the limits are now.  The rest goes with the interface, which is deleted next."""
     host = context.host.namespace
-    link = host.link(ifb_name(context.config.name, context.request.container_id))
-    if link is None or link.kind != pseudo.IFB:
+    link = _own_ifb(host, context.owner)
+    if link is None:
         return
     if context.host.deferring:
         host.set_link(link.index, up=False, group=TRASH_GROUP)
@@ -128,7 +156,7 @@ def gc(context: Context) -> None:
     network, host, keep = context.config.name, context.host.namespace, context.config.valid_attachments()
     valid = {attachment_hash(Owner(network, container_id, ifname)) for container_id, ifname in keep}
     for link in host.links():
-        tag = link.alias.partition(",")[0]
+        tag = _tag(link)
         stale = tag.startswith(network_hash(network) + "-") and tag not in valid
         if link.kind == pseudo.IFB and (stale or (link.group == NEWBORN_GROUP and link.name.startswith("bwp"))):
             host.delete_link(link.index)

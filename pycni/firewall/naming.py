@@ -81,9 +81,14 @@ def old_snat_chain(network: str, container_id: str) -> str:
 
 
 def ifb_name(network: str, container_id: str) -> str:
-    """`bwp` and 12 hex digits: bandwidth's device (contract 2.9); like the chains one for all interfaces of a container
-    on a network."""
+    """`bwp` and 12 hex digits: bandwidth's device (contract 2.9), the same for all interfaces of a container on a
+    network."""
     return f"bwp{_digest(network + container_id)[:12]}"
+
+
+def second_ifb_name(owner: Owner) -> str:
+    """For an interface whose container has another one on the network, that took `ifb_name`."""
+    return "bwp" + _digest("\0".join([owner.network, owner.container_id, owner.ifname]))[:12]
 
 
 def _go_quoted(text: str) -> str:

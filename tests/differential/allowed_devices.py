@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from difference_forms import Difference, Step, allowed, deleted, refused, stricter
+from difference_forms import Difference, Step, allowed, deleted, refused, served, stricter
 
 deleted("host-device", "the second DEL fails, and one of a missing namespace", 'failed to find "|failed to open netns')
 deleted(
@@ -42,6 +42,11 @@ def _(step: Step, seen: Difference) -> bool:
 
 
 refused("sbr", "v1.9.1 ignores `gateways` and `addSourceHints`", r"'(gateways|addSourceHints)(\[\d+\])?':")
+
+
+served(
+    "bandwidth", "of two interfaces of a container on one network only one can be limited", "^adding link: file exists$"
+)
 
 
 @allowed("bandwidth", "the redirection to the ifb is there twice")

@@ -142,6 +142,29 @@ def test_both_directions_are_reported_and_removed(wire: Wire) -> None:
         assert eventually(lambda: wire.shaping() == [each for each in before if not each.startswith("veth1 ")])
 
 
+def test_two_interfaces_are_limited_each_for_itself(wire: Wire) -> None:
+    run, inside = wire.host.run, wire.container.run
+    run(["ip", "link", "add", "veth2", "type", "veth", "peer", "eth1", "netns", wire.container.path])
+    for command, device, last in ((run, "veth2", 1), (inside, "eth1", 2)):
+        command(["ip", "addr", "add", f"10.1.3.{last}/24", "dev", device])
+        command(["ip", "link", "set", device, "up"])
+    keys = {"egressRate": RATE, "egressBurst": BURST}
+    second = {"prevResult": {"cniVersion": "1.1.0", "interfaces": [{"name": "veth2"}]}}
+
+    def call(command: str, ifname: str, **more: Any) -> None:
+        wire.caller.ok("bandwidth", command, wire.config(**keys, **more), wire.container.path, ifname=ifname)
+
+    call("ADD", "eth0")
+    call("ADD", "eth1", **second)
+    check_limited(*flood(wire.container, wire.host, "10.1.2.1"))
+    check_limited(*flood(wire.container, wire.host, "10.1.3.1"))
+    call("DEL", "eth0")
+    call("CHECK", "eth1", **second)
+    check_limited(*flood(wire.container, wire.host, "10.1.3.1"))
+    call("DEL", "eth1")
+    assert "ifb" not in str(wire.shaping())
+
+
 def test_a_failed_add_leaves_nothing(wire: Wire) -> None:
     wire.host.run(["tc", "qdisc", "add", "dev", "veth1", "ingress"])
     before = wire.shaping()

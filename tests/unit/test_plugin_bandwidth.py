@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycni.firewall.facts import Owner
-from pycni.firewall.naming import ifb_name, owner_comment
+from pycni.firewall.naming import ifb_name, owner_comment, second_ifb_name
 from pycni.kernel import mirred, qdisc
 from pycni.kernel.memory import MemoryNamespace
 from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
@@ -148,9 +148,9 @@ def test_the_ifb_is_called_as_the_references() -> None:
 
 def test_the_plan() -> None:
     owner = Owner("net", "c1", "eth0")
-    assert plan(Limits(), "veth1", owner) == []
+    assert plan(Limits(), "veth1", "", owner) == []
     ingress, egress = Limit(800, 800), Limit(1600, 1600)
-    assert plan(Limits(ingress, egress), "veth1", owner) == [
+    assert plan(Limits(ingress, egress), "veth1", IFB, owner) == [
         LimitDeparting("veth1", token_bucket(ingress)),
         LimitArriving("veth1", IFB, token_bucket(egress), owner_comment(owner)),
     ]
@@ -235,7 +235,7 @@ def test_the_other_end_must_be_known(machine: Machine, command: str) -> None:
 @pytest.mark.parametrize("missing", [None, "ifb", "tbf", "ingress"])
 def test_a_failed_add_is_undone(machine: Machine, missing: str | None) -> None:
     if missing is None:
-        machine.host_namespace.rtnetlink().request(new_ifb(IFB, 1400))
+        machine.host_namespace.create_bridge(IFB)
     else:
         machine.kernel.lacking.add(missing)
     before = machine.state(), shaped(machine.host_namespace, "veth1")
@@ -265,6 +265,42 @@ def test_a_second_add_is_refused_and_leaves_the_first(machine: Machine) -> None:
     assert machine.error("bandwidth", "ADD", config(**BOTH))["msg"] == "create qdisc: file exists"
     assert (machine.state(), shaped(machine.host_namespace, "veth1")) == before
     machine.succeeds("bandwidth", "CHECK", config(**BOTH))
+
+
+def test_two_interfaces_of_a_container_on_one_network(machine: Machine) -> None:
+    host = machine.host_namespace
+    host.create_veth("veth2", "eth1", machine.container)
+    previous = {"cniVersion": "1.1.0", "interfaces": [{"name": "veth2"}]}
+    both = {"eth0": config(**BOTH), "eth1": config(**{**BOTH, "prevResult": previous})}
+    other = second_ifb_name(Owner("net", "c1", "eth1"))
+    # what an ADD or DEL of the second does, or that of one that has no limits, is nothing to the first
+    for order in (("eth0", "eth1"), ("eth1", "eth0")):
+        for ifname, ifb in zip(order, (IFB, second_ifb_name(Owner("net", "c1", order[1]))), strict=True):
+            assert machine.add("bandwidth", both[ifname], ifname=ifname)["interfaces"][-1]["name"] == ifb
+        for ifname in order:
+            machine.succeeds("bandwidth", "CHECK", both[ifname], ifname=ifname)
+        machine.succeeds("bandwidth", "DEL", config(), ifname="eth2")
+        for ifname, left in (("eth1", "eth0"), ("eth0", "")):
+            machine.succeeds("bandwidth", "DEL", both[ifname], ifname=ifname)
+            if left:
+                machine.succeeds("bandwidth", "CHECK", both[left], ifname=left)
+        assert {each.name for each in host.links() if each.kind == "ifb"} == set()
+        for device in ("veth1", "veth2"):
+            link = host.link(device)
+            assert link is not None
+            qdisc.remove_qdisc(host, link.index, qdisc.ROOT)
+            qdisc.remove_qdisc(host, link.index, qdisc.INGRESS)
+    assert len(other) == len(IFB)
+
+
+def test_an_ifb_that_says_nothing_is_the_references(machine: Machine) -> None:
+    host = machine.host_namespace
+    host.rtnetlink().request(new_ifb(IFB, 1500))
+    machine.add("bandwidth", config(**BOTH), ifname="eth0")
+    machine.succeeds("bandwidth", "CHECK", config(**BOTH))
+    for left in ({IFB}, set()):
+        machine.succeeds("bandwidth", "DEL", config())
+        assert {each.name for each in host.links() if each.kind == "ifb"} == left
 
 
 @pytest.mark.parametrize(
