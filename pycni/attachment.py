@@ -50,10 +50,10 @@ def default_device(namespace: NamespaceApi) -> str:
 
 
 def master_link(context: Context, name: str, inside: bool) -> Link:
-    """The device called `name`; CniError, in the reference's bare words, when there is none."""
+    """The device called `name`; CniError in the reference's bare words, whose details name it, when there is none."""
     link = (context.open_container() if inside else context.host.namespace).link(name)
     if link is None:
-        raise CniError(_NOT_FOUND)
+        raise CniError(_NOT_FOUND, f'master "{name}"')
     return link
 
 

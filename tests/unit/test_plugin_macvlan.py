@@ -84,6 +84,11 @@ def test_the_first_mistake_is_the_references(machine: Machine, values: dict[str,
     assert machine.state() == before
 
 
+def test_the_master_that_is_missing_is_named(machine: Machine) -> None:
+    body = machine.error("macvlan", "ADD", config(master="nowhere"))
+    assert body == {"code": 999, "msg": "Link not found", "details": 'master "nowhere"'}
+
+
 def test_arguments_come_after_the_mtu_and_before_the_mode(machine: Machine) -> None:
     body = machine.error("macvlan", "ADD", config(mode="x"), CNI_ARGS="BAD")
     assert body["msg"] == 'ARGS: invalid pair "BAD"'
