@@ -82,6 +82,9 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
+MASTERS = {"no-such-master": 'master "nowhere"', "no-such-master-inside": 'master "wan"'}
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_the_reference_refuses_is_refused_in_its_words(pair: Pair, name: str) -> None:
     config, environment = split(REFUSED[name])
@@ -93,6 +96,8 @@ def test_what_the_reference_refuses_is_refused_in_its_words(pair: Pair, name: st
         assert ours["msg"].startswith('failed to find plugin "nowhere" in path [')
         assert theirs["msg"].startswith('failed to find plugin "nowhere" in path [')
     else:
+        # which master that is, is told by ours alone
+        assert ours.pop("details", "") == MASTERS.get(name, "")
         assert ours == theirs
     assert pair[0].state() == before, "the reference leaves the device after some of these"
     assert pair[0].call("macvlan", "DEL", {**config, "ipam": {}}, **options) == (0, None)
