@@ -88,8 +88,9 @@ class Service:
                 self._zone.remove(key)
         for sandbox in touched:
             self._settle(sandbox)
-        self._views.clear()
-        self.generation += 1
+        if touched:
+            self._views.clear()
+            self.generation += 1
 
     def _settle(self, sandbox: str) -> None:
         """The sandbox's resolver and names are as its files say."""
