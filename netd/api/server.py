@@ -34,6 +34,11 @@ _SLOW = 30.0
 """Seconds for the head of a request once it has begun, and for what a client still sends after an early answer."""
 _PATIENCE = 10.0
 """Seconds that requests under way have when the server ends."""
+_ACCEPTED = 0.02
+"""Seconds in which the loop makes a wire of a connection that it has accepted."""
+_FIRST = 1.0
+"""Seconds for the first request of a client that connected just before the end: where systemd keeps the socket, a
+restart refuses nobody."""
 
 
 class Server:
@@ -45,6 +50,7 @@ class Server:
         self._max_connections = max_connections
         self._wires: set[Wire] = set()
         self._busy: set[Wire] = set()
+        self._new: set[Wire] = set()
         self._listening: asyncio.Server | None = None
         self._hangups: Hangups | None = None
         self._stopping = False
@@ -60,20 +66,24 @@ class Server:
         self._stopping = True
         if self._listening is not None:
             self._listening.close()
-        for wire in self._wires - self._busy:
-            if wire.task is not None:
-                wire.task.cancel()
-        tasks = {wire.task for wire in self._wires if wire.task is not None}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_PATIENCE)
-            for task in late:
-                task.cancel()
+        await asyncio.sleep(_ACCEPTED)
+        _cancel(self._wires - self._busy - self._new)
+        await self._others_end(_FIRST)
+        _cancel(self._wires - self._busy)
+        await self._others_end(_PATIENCE)
+        _cancel(self._wires)
         if self._hangups is not None:
             self._hangups.close()
+
+    async def _others_end(self, seconds: float) -> None:
+        tasks = {wire.task for wire in self._wires if wire.task is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     async def _serve(self, wire: Wire) -> None:
         """A connection's life."""
         self._wires.add(wire)
+        self._new.add(wire)
         try:
             if len(self._wires) > self._max_connections:
                 await _refuse(wire, 503, "too many connections")
@@ -91,6 +101,7 @@ class Server:
             raise
         finally:
             self._wires.discard(wire)
+            self._new.discard(wire)
             wire.close()
 
     async def _exchange(self, wire: Wire, http: h11.Connection) -> bool:
@@ -100,6 +111,7 @@ class Server:
             return False
         exchange = Exchange(wire, http, request, _call(request))
         await self._answer(exchange, wire)
+        self._new.discard(wire)
         if exchange.taken:
             return False
         if http.their_state is h11.SEND_BODY:
@@ -133,6 +145,7 @@ class Server:
 
     async def _handle(self, match: Match, exchange: Exchange, wire: Wire) -> None:
         if inspect.iscoroutinefunction(match.route.handler):
+            self._new.discard(wire)
             await match.route.handler(exchange)
             return
         call = await exchange.with_body()
@@ -143,6 +156,12 @@ class Server:
             await exchange.reply(reply)
         finally:
             self._busy.discard(wire)
+
+
+def _cancel(wires: set[Wire]) -> None:
+    for wire in wires:
+        if wire.task is not None:
+            wire.task.cancel()
 
 
 def status_of(error: BaseException) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from api_server import LIMIT, Running, serving
 
+from netd.api import server
 from netd.api.exchange import MAX_BODY, RAW_STREAM, Call, Exchange
 from netd.api.reply import NO_CONTENT, Reply, json_reply
 from netd.api.router import Route
@@ -353,3 +354,25 @@ def test_stopping_lets_a_request_finish_and_ends_the_rest(house: House, tmp_path
         stopping.join(LIMIT)
         for client in (busy, idle, attached):
             client.close()
+
+
+def test_stopping_serves_who_has_connected(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has said nothing yet."""
+    monkeypatch.setattr(server, "_FIRST", LIMIT)
+    with serving(tmp_path, house.routes) as running:
+        idle, quick = running.client(), running.client()
+        assert idle.ask("GET", "/_ping").status == 200
+        stopping = threading.Thread(target=running.stop)
+        stopping.start()
+        assert idle.rest() == b""
+        assert quick.ask("GET", "/_ping").body == b"OK" and quick.rest() == b""
+        stopping.join(LIMIT)
+        for client in (idle, quick):
+            client.close()
+
+
+def test_stopping_does_not_wait_for_who_says_nothing(house: House, tmp_path: Path) -> None:
+    with serving(tmp_path, house.routes) as running, running.client() as silent, running.client() as other:
+        assert other.ask("GET", "/_ping").status == 200
+        running.stop()
+        assert silent.rest() == b""
