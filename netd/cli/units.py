@@ -17,9 +17,10 @@ RUNNING = "/run/systemd/system"
 """Exists exactly where systemd is the init process (sd_booted(3))."""
 
 SOCKET, SERVICE, NAMES, API = "pynetd.socket", "pynetd.service", "pynetd-dns.service", "pynetd-api.service"
+API_SOCKET = "pynetd-api.socket"
 LEASES_SOCKET, LEASES = "pynetd-dhcp.socket", "pynetd-dhcp.service"
 
-_ALL = (SOCKET, SERVICE, NAMES, API, LEASES_SOCKET, LEASES)
+_ALL = (SOCKET, SERVICE, NAMES, API_SOCKET, API, LEASES_SOCKET, LEASES)
 
 
 def texts(
@@ -74,13 +75,28 @@ OOMScoreAdjust=-500
 [Install]
 WantedBy=multi-user.target
 """,
+        # not for a start at the first call, containers are to run from the boot on: for no refusal while it is restarted
+        API_SOCKET: f"""\
+[Unit]
+Description=docker's API of pynet
+
+[Socket]
+ListenStream={run_dir.replace("%", "%%")}/api.sock
+SocketMode=0600
+Backlog=512
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+""",
         # containers outlive their daemon, and their cgroups are runc's; the daemon ends them when the machine goes
         # down, while there is a network
         API: f"""\
 [Unit]
 Description=pynet containers and their API
+Requires={API_SOCKET}
 Wants={SOCKET} {NAMES}
-After={SOCKET} {NAMES} network.target
+After={API_SOCKET} {SOCKET} {NAMES} network.target
 
 [Service]
 Type=notify
@@ -166,7 +182,7 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
         changed.append(path)
     if is_running():
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", "--quiet", SOCKET, NAMES, API, LEASES_SOCKET)
+        _systemctl("enable", "--now", "--quiet", SOCKET, NAMES, API_SOCKET, API, LEASES_SOCKET)
         if changed:
             _systemctl("try-restart", SERVICE, NAMES, API, LEASES)
     return changed

@@ -240,26 +240,28 @@ def test_units_are_written_once_and_removed(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(units, "is_running", lambda: True)
     monkeypatch.setattr(units, "_systemctl", lambda *words: asked.append(words))
     folder = str(tmp_path / "units")
-    files = ["pynetd.socket", "pynetd.service", "pynetd-dns.service", "pynetd-api.service"]
+    files = ["pynetd.socket", "pynetd.service", "pynetd-dns.service", "pynetd-api.socket", "pynetd-api.service"]
     files += ["pynetd-dhcp.socket", "pynetd-dhcp.service"]
     assert [os.path.basename(path) for path in units.add(folder, "/run/other")] == files
     assert "ListenStream=/run/other/cni.sock\n" in Path(folder, "pynetd.socket").read_text()
     assert "--run-dir /run/other\n" in Path(folder, "pynetd.service").read_text()
     assert " dns --run-dir /run/other\n" in Path(folder, "pynetd-dns.service").read_text()
     assert " api --run-dir /run/other\n" in Path(folder, "pynetd-api.service").read_text()
+    assert "ListenStream=/run/other/api.sock\n" in Path(folder, "pynetd-api.socket").read_text()
     assert "ListenStream=/run/other/dhcp.sock\n" in Path(folder, "pynetd-dhcp.socket").read_text()
     assert " dhcp --run-dir /run/other\n" in Path(folder, "pynetd-dhcp.service").read_text()
     started = ("pynetd.service", "pynetd-dns.service", "pynetd-api.service", "pynetd-dhcp.service")
+    enabled = ("pynetd.socket", started[1], "pynetd-api.socket", started[2], "pynetd-dhcp.socket")
     assert asked == [
         ("daemon-reload",),
-        ("enable", "--now", "--quiet", "pynetd.socket", *started[1:3], "pynetd-dhcp.socket"),
+        ("enable", "--now", "--quiet", *enabled),
         ("try-restart", *started),
     ]
     assert units.add(folder, "/run/other") == []
     assert ("try-restart", *started) not in asked[3:]
-    assert len(units.remove(folder)) == 6
+    assert len(units.remove(folder)) == 7
     assert os.listdir(folder) == [] and units.remove(folder) == []
-    assert asked[-2:] == [("disable", "--now", "pynetd.socket", *started[:3], *files[4:]), ("daemon-reload",)]
+    assert asked[-2:] == [("disable", "--now", *files), ("daemon-reload",)]
 
 
 def test_paths_reach_the_engine_through_systemds_quoting() -> None:
