@@ -75,7 +75,7 @@ OOMScoreAdjust=-500
 [Install]
 WantedBy=multi-user.target
 """,
-        # not for a start at the first call, containers are to run from the boot on: for no refusal while it is restarted
+        # not for a start at the first call, containers run from the boot on: nobody is refused while it restarts
         API_SOCKET: f"""\
 [Unit]
 Description=docker's API of pynet
