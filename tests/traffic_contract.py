@@ -67,7 +67,8 @@ def test_an_ifb_is_made_up_and_once(make: Make) -> None:
 def test_probing_makes_nothing(make: Make) -> None:
     host = make()
     before = host.links(), qdisc.qdiscs(host, 1)
-    assert pseudo.has_driver(host, pseudo.probe_ifb())
+    assert pseudo.has_driver(host, pseudo.IFB) and pseudo.has_driver(host, "macvlan")
+    assert not pseudo.has_driver(host, "nothing")
     assert qdisc.has_token_buckets(host)
     assert (host.links(), qdisc.qdiscs(host, 1)) == before
 

@@ -166,7 +166,7 @@ def status(context: Context) -> None:
     """NotAvailable when the kernel lacks what limits need."""
     parse(context.config)
     host = context.host.namespace
-    if not pseudo.has_driver(host, pseudo.probe_ifb()):
+    if not pseudo.has_driver(host, pseudo.IFB):
         raise NotAvailable("the kernel has no driver for ifb devices, without which egress cannot be limited")
     if not qdisc.has_token_buckets(host):
         raise NotAvailable("the kernel has no driver for token buckets (tbf), without which nothing can be limited")

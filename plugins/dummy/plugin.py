@@ -6,7 +6,7 @@ from pycni import attachment
 from pycni.kernel.kinds import Dummy
 from pycni.plan import ops
 from pycni.plan.links import CreateLink
-from pycni.plan.verify import verify_addresses
+from pycni.plan.verify import require_driver, verify_addresses
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError
 from pycni.spec.result import Result
@@ -39,8 +39,9 @@ def check(context: Context) -> None:
 
 
 def status(context: Context) -> None:
-    """The IPAM plugin's answer."""
+    """NotAvailable when the kernel cannot make one; the IPAM plugin's own answer first."""
     context.delegate(context.config.ipam_type, "STATUS")
+    require_driver(context, "dummy")
 
 
 PLUGIN = Plugin("dummy", add=add, check=check, delete=attachment.detach, gc=attachment.collect, status=status)

@@ -6,6 +6,7 @@ from pycni import attachment
 from pycni.kernel.kinds import Ipvlan
 from pycni.plan import layer, ops
 from pycni.plan.links import CreateLink
+from pycni.plan.verify import require_driver
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError
 from pycni.spec.result import Result
@@ -74,6 +75,7 @@ def status(context: Context) -> None:
     keys = parse(context.config)
     attachment.ask_ipam(context, "STATUS")
     kind_of(keys)
+    require_driver(context, "ipvlan")
     if keys.master:
         attachment.require_master(context, keys.master)
 

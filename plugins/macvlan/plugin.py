@@ -6,6 +6,7 @@ from pycni import attachment
 from pycni.kernel.kinds import Macvlan
 from pycni.plan import layer, ops
 from pycni.plan.links import CreateLink
+from pycni.plan.verify import require_driver
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Result
@@ -92,6 +93,7 @@ def status(context: Context) -> None:
     keys = parse(context.config)
     attachment.ask_ipam(context, "STATUS")
     kind_of(keys)
+    require_driver(context, "macvlan")
     master = attachment.require_master(context, context.config.section.string("master"))
     if master is not None:
         attachment.check_mtu(keys.mtu, master)

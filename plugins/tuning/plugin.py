@@ -175,8 +175,12 @@ def gc(context: Context) -> None:
 
 
 def status(context: Context) -> None:
-    """Nothing can be out of order but the configuration."""
-    _parsed(context, parse)
+    """Nothing can be out of order but the configuration, or what the operator allows."""
+    refuse_duplicates(context.request.stdin, context.config.section)
+    tuning = _parsed(context, parse)
+    if tuning.sysctls:
+        _honour_allowlist(context, tuning)
+    plan(tuning, "eth0")
 
 
 PLUGIN = Plugin("tuning", add=add, check=check, delete=delete, gc=gc, status=status)

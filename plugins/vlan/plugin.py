@@ -6,6 +6,7 @@ from pycni import attachment
 from pycni.kernel.kinds import Vlan
 from pycni.plan import layer, ops
 from pycni.plan.links import CreateLink
+from pycni.plan.verify import require_driver
 from pycni.skeleton import Context, Plugin
 from pycni.spec.errors import CniError
 from pycni.spec.result import Result
@@ -79,6 +80,7 @@ def status(context: Context) -> None:
     """NotAvailable when an ADD could not succeed now; the IPAM plugin's own answer first."""
     keys = parse(context.config)
     context.delegate(context.config.ipam_type, "STATUS")
+    require_driver(context, "vlan")
     master = attachment.require_master(context, keys.master)
     if master is not None:
         attachment.check_mtu(keys.mtu, master)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pycni.kernel import pseudo
 from pycni.plan import ops, vrfs
 from pycni.plan.teardown import Failures
+from pycni.plan.verify import require_driver
 from pycni.record import Record
 from pycni.skeleton import Context, Plugin
 from pycni.spec import verbatim, version
-from pycni.spec.errors import CniError, NotAvailable
+from pycni.spec.errors import CniError
 from pycni.spec.request import Config
 from pycni.spec.result import Result
 
@@ -95,8 +96,7 @@ def check(context: Context) -> None:
 def status(context: Context) -> None:
     """NotAvailable when the kernel cannot make one."""
     parse(context.config)
-    if not pseudo.has_driver(context.host.namespace, pseudo.probe_vrf()):
-        raise NotAvailable("the kernel has no driver for vrf devices")
+    require_driver(context, pseudo.VRF)
 
 
 PLUGIN = Plugin("vrf", _VERSIONS, add, check, delete, status=status)

@@ -11,6 +11,7 @@ from struct import Struct
 
 from pycni.kernel import mirred, pseudo, qdisc, rules
 from pycni.kernel.addresses import RTM_NEWADDR, parse_address
+from pycni.kernel.kinds import KIND_NAMES
 from pycni.kernel.links import RTM_GETLINK, RTM_NEWLINK
 from pycni.kernel.netlink import (
     NLM_F_REPLACE,
@@ -134,8 +135,10 @@ class MemoryRtnetlink:
         found = attributes(payload, 16)
         info = attributes(found.get(_IFLA_LINKINFO, b""))
         kind, name = text(info.get(_INFO_KIND, b"")), text(found[_IFLA_IFNAME])
-        if kind in self._lacking or kind not in (pseudo.IFB, pseudo.VRF):
+        if kind in self._lacking or kind not in (pseudo.IFB, pseudo.VRF, *KIND_NAMES.values()):
             return EOPNOTSUPP
+        if "/" in name or kind not in (pseudo.IFB, pseudo.VRF):
+            return EINVAL
         table = u32(attributes(info.get(_INFO_DATA, b"")).get(_VRF_TABLE, b""))
         if kind == pseudo.VRF and not table:
             return EINVAL

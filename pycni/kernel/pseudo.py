@@ -1,5 +1,6 @@
 """Devices without a lower device or a peer: ifb, which gives received packets a queue, and vrf, which gives its ports a
-routing table of their own.  Layouts are those of linux/if_link.h.
+routing table of their own; and whether the kernel has a driver for a kind of devices.  Layouts are those of
+linux/if_link.h.
 """
 
 from __future__ import annotations
@@ -76,21 +77,14 @@ def vrf_tables(namespace: NamespaceApi) -> dict[int, int]:
     return found
 
 
-def has_driver(namespace: NamespaceApi, message: Message) -> bool:
-    """Whether the kernel can make the device that `message` (of `probe`) asks for; it makes none."""
+def has_driver(namespace: NamespaceApi, kind: str) -> bool:
+    """Whether the kernel can make devices of a kind, loading a module where it needs one; none is made."""
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + attribute_text(_IFLA_IFNAME, _NO_NAME)
     try:
-        namespace.rtnetlink().request(message)
+        namespace.rtnetlink().request(_new(kind, body, b""))
     except Refused as error:
         return error.errno != EOPNOTSUPP
     return True
-
-
-def probe_ifb() -> Message:
-    return new_ifb(_NO_NAME, 1500)
-
-
-def probe_vrf() -> Message:
-    return new_vrf(_NO_NAME, 1)
 
 
 def _new(kind: str, body: bytes, data: bytes) -> Message:

@@ -66,6 +66,14 @@ def verify_rules(context: Context, kind: str, requested: str, facts: Iterable[Fa
         raise CniError(missing[0])
 
 
+def require_driver(context: Context, kind: str) -> None:
+    """NotAvailable when the kernel cannot make devices of this kind."""
+    from pycni.kernel import pseudo  # STATUS is rare, and ADD is to be fast
+
+    if not pseudo.has_driver(context.host.namespace, kind):
+        raise NotAvailable(f"the kernel has no driver for {kind} devices")
+
+
 def require_forwarding(host: NamespaceApi) -> None:
     """NotAvailable when the host does not forward packets and cannot be told to."""
     path = "net/ipv4/ip_forward"

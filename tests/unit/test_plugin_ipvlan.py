@@ -93,7 +93,9 @@ def test_check_looks_for_a_master_that_is_named(machine: Machine) -> None:
 
 
 def test_status(machine: Machine) -> None:
+    before = machine.state()
     machine.succeeds("ipvlan", "STATUS", config(machine))
+    assert machine.state() == before
     body = machine.error("ipvlan", "STATUS", config(machine, master="nowhere"))
     assert body == {"code": 50, "msg": 'master "nowhere": Link not found'}
     assert machine.error("ipvlan", "STATUS", config(machine, mode="x"))["msg"] == 'unknown ipvlan mode: "x"'

@@ -405,3 +405,14 @@ def test_a_remembered_add_heeds_what_may_change(machine: Machine, again: Callabl
     assert "code" not in again(stdin)
     Path(machine.settings.tuning_allowlist).write_text("^net.ipv4\n")
     assert "is not allowed" in again(stdin)["msg"]
+
+
+def test_status_refuses_what_every_add_would(machine: Machine) -> None:
+    def said(**keys: Any) -> str:
+        return str(machine.error("tuning", "STATUS", config(machine, **keys))["msg"])
+
+    machine.succeeds("tuning", "STATUS", config(machine, sysctl={"net.core.somaxconn": "7"}))
+    assert said(sysctl={"kernel.panic": "1"}) == 'invalid net sysctl key: "kernel/panic"'
+    assert said(mac="zz").startswith("invalid args zz for MAC addr")
+    Path(machine.settings.tuning_allowlist).write_text("^net.ipv4\n")
+    assert said(sysctl={"net.core.somaxconn": "7"}).startswith("Sysctl net.core.somaxconn is not allowed.")

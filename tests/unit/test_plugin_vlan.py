@@ -73,11 +73,21 @@ def test_the_first_mistake_is_the_references(machine: Machine, values: dict[str,
 
 
 def test_status(machine: Machine) -> None:
+    before = machine.state()
     machine.succeeds("vlan", "STATUS", config(machine))
+    assert machine.state() == before
     body = machine.error("vlan", "STATUS", config(machine, master="nowhere"))
     assert body == {"code": 50, "msg": 'master "nowhere": Link not found'}
     assert machine.error("vlan", "STATUS", config(machine, ipam={}))["msg"] == "no plugin name provided"
     assert machine.error("vlan", "STATUS", config(machine, mtu=1501))["msg"].startswith("invalid MTU")
+
+
+@pytest.mark.parametrize("plugin", ["vlan", "ipvlan", "macvlan", "dummy"])
+def test_status_tells_of_a_kernel_without_the_driver(machine: Machine, plugin: str) -> None:
+    machine.succeeds(plugin, "STATUS", config(machine))
+    machine.kernel.lacking.add(plugin)
+    body = machine.error(plugin, "STATUS", config(machine))
+    assert body == {"code": 50, "msg": f"the kernel has no driver for {plugin} devices"}
 
 
 # --- dummy -----------------------------------------------------------------------------------------------------------
