@@ -1,7 +1,7 @@
 """A container's questions over UDP: many taken at a time, and their answers sent together.
 
-Four fifths of what an answer costs are the kernel's way from one socket to the other.  UDP_SEGMENT (udp(7)) lets several
-datagrams of one size for one client go that way as one; the client's socket gets them one by one.
+Four fifths of what an answer costs are the kernel's way from one socket to the other.  UDP_SEGMENT (udp(7)) lets
+several datagrams of one size for one client go that way as one; the client's socket gets them one by one.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ Turn = Callable[[], bytes]
 """The next of the answers to a question, without its id."""
 
 Answer = Callable[[bytes, Callable[[bytes], None]], None]
-Batch = dict[tuple[Any, int], list[bytes]]
-"""For each client and size of answer the ids and answers, one after the other."""
 
 
 class Recent:
@@ -97,44 +95,53 @@ class Datagrams:
         """Answers at most BURST of the datagrams that have come; how many of them at once.  The path of nearly every
         query; kept flat for speed."""
         receive, view, recall, hits = self._socket.recvfrom_into, _view, self._recent.at_once.get, 0
-        batch: Batch = {}
+        batch: dict[Any, list[bytes]] = {}
         try:
             for _ in range(BURST):
                 size, peer = receive(_buffer)
-                turn = recall(view[2:size].tobytes())
+                message = view[:size].tobytes()
+                turn = recall(message[2:])
                 if turn is None:
-                    self._answer(view[:size].tobytes(), self._reply_to(peer))
+                    self._answer(message, self._reply_to(peer))
                     continue
                 hits += 1
-                reply = turn()
-                waiting = batch.get((peer, len(reply)))
-                if waiting is None:
-                    waiting = batch[peer, len(reply)] = []
-                waiting.append(view[:2].tobytes())
-                waiting.append(reply)
+                reply = message[:2] + turn()
+                if peer in batch:
+                    batch[peer].append(reply)
+                else:
+                    batch[peer] = [reply]
         except BlockingIOError:
             pass  # nothing more to read
         except OSError as error:
             self._trouble(error)
-        for (peer, size), waiting in batch.items():
-            self._send(peer, size + 2, waiting)
+        for peer, replies in batch.items():
+            if len(replies) == 1:
+                self._send_one(peer, replies[0])
+            else:
+                self._send(peer, replies)
         return hits
 
     def _reply_to(self, peer: Any) -> Callable[[bytes], None]:
         return lambda reply: self._send_one(peer, reply)
 
-    def _send(self, peer: Any, size: int, waiting: list[bytes]) -> None:
-        """`waiting` are ids and answers, which together have `size` bytes each time."""
-        joined = b"".join(waiting)
-        if self._joins and size < len(joined) <= MAX_UDP:
-            try:
-                self._socket.sendmsg((joined,), ((IPPROTO_UDP, _UDP_SEGMENT, _SIZE.pack(size)),), 0, peer)
-            except OSError:
-                pass  # the device's datagrams are smaller, or there is no room for all
-            else:
-                return
-        for start in range(0, len(joined), size):
-            self._send_one(peer, joined[start : start + size])
+    def _send(self, peer: Any, replies: list[bytes]) -> None:
+        by_size: dict[int, list[bytes]] = {}
+        for reply in replies:
+            by_size.setdefault(len(reply), []).append(reply)
+        for size, alike in by_size.items():
+            if len(alike) == 1 or not self._send_joined(peer, size, b"".join(alike)):
+                for reply in alike:
+                    self._send_one(peer, reply)
+
+    def _send_joined(self, peer: Any, size: int, joined: bytes) -> bool:
+        """Whether it was possible: not where the device's packets are smaller, or there is no room for all."""
+        if not self._joins or len(joined) > MAX_UDP:
+            return False
+        try:
+            self._socket.sendmsg((joined,), ((IPPROTO_UDP, _UDP_SEGMENT, _SIZE.pack(size)),), 0, peer)
+        except OSError:
+            return False
+        return True
 
     def _send_one(self, peer: Any, reply: bytes) -> None:
         try:
