@@ -112,14 +112,6 @@ class Containers:
         """Oldest first."""
         return sorted((entry.container for entry in self._index.all()), key=lambda container: container.created)
 
-    def using_image(self, image_id: str) -> Names:
-        """Ids of the containers made from it: `in_use` of `Images.remove`."""
-        return self._removal.using(image_id)
-
-    def running_image(self, image_id: str) -> Names:
-        """Those of them that run."""
-        return [one for one in self._removal.using(image_id) if self.get(one).state.running]
-
     @contextmanager
     def changing(self, ref: str) -> Iterator[Container]:
         """Nothing else happens to the container meanwhile, and what was changed is on disk afterwards: for connecting

@@ -20,7 +20,6 @@ from netd.networks.errors import Ambiguous, InvalidRequest, NotFound
 from pycni.record import Record
 
 NERDCTL, CRI, NAMESPACE = "nerdctl:", "cri:", "ns:"
-PREFIXES = (NERDCTL, CRI, NAMESPACE)
 CONTAINERD_STATE = "/run/containerd"
 ADDRESS = "CONTAINERD_ADDRESS"
 """The variable that nerdctl and ctr know, too: the socket of the one containerd that is meant."""
@@ -46,11 +45,6 @@ class Task(Record):
     namespace: str
     id: str
     bundle: str
-
-
-def is_foreign(text: str) -> bool:
-    """Whether this names a container of another engine."""
-    return text.startswith(PREFIXES)
 
 
 def find(text: str, *states: str) -> Target:

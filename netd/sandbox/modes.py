@@ -28,11 +28,6 @@ class Mode(Record):
     target: str = ""
 
     @property
-    def has_namespace(self) -> bool:
-        """Whether the container gets a network namespace of its own."""
-        return self.kind not in (HOST, CONTAINER)
-
-    @property
     def has_networks(self) -> bool:
         """Whether it can be connected to networks."""
         return self.kind in (BRIDGE, NETWORK)

@@ -22,7 +22,6 @@ MARK = 0x1000
 """Set on forwarded packets that we accept, for the one rule in iptables' FORWARD (see `iptables_forward`); and before,
 by the bundled runtime, on those its published ports explain, which isolation lets through (contract docker 3.3)."""
 
-OPERATOR = "p_operator"
 CONDITIONAL = "p_conditional"
 
 PORTS = {4: "p_ports4", 6: "p_ports6"}
