@@ -18,7 +18,9 @@ from pycni.spec.request import Config, check_environment, check_name, parse_obje
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from collections.abc import Callable, Mapping
+    from typing import Protocol
 
     from pycni.firewall.firewall import Firewall
     from pycni.kernel.api import NamespaceApi
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Context"], None]
     Loader = Callable[[str], "Plugin | None"]
+
+    class Waits(Protocol):
+        """Told where a call awaits an answer for long; an interrupted one finds the connection closed."""
+
+        def begin(self, connection: socket) -> None: ...
+        def end(self, connection: socket) -> None: ...
 
 
 class Plugin(Record):
@@ -60,9 +68,10 @@ class Host:
     CNI_NETNS path into a namespace object (the engine uses the descriptor the launcher sent); `load` gives our plugin
     of a name for a call in place, None when it is not one of ours; `defer` takes work that may be done after the
     answer was sent, on another object of the same namespace (one thread at a time uses one); equal work is done once.
-    `deferring` says whether somebody really does it later.  `memory` is None where one call is all there is."""
+    `deferring` says whether somebody really does it later.  `memory` is None where one call is all there is, `waits`
+    where nobody interrupts a call that waits long."""
 
-    __slots__ = ("defer", "deferring", "firewall", "load", "memory", "namespace", "open_container", "settings")
+    __slots__ = ("defer", "deferring", "firewall", "load", "memory", "namespace", "open_container", "settings", "waits")
 
     def __init__(
         self,
@@ -73,9 +82,11 @@ class Host:
         load: Loader | None = None,
         defer: Callable[[Callable[[NamespaceApi], None]], None] | None = None,
         memory: Memory | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self.namespace = namespace
         self.memory = memory
+        self.waits = waits
         self.firewall = firewall
         self.open_container = open_container
         self.settings = settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 from netd.dhcp import answers, client4, client6, frames, messages4, messages6
@@ -100,7 +101,7 @@ class Attachment:
         self._link_local_by: float | None = None
         self._served: dict[int, Prefix] = {}
         self._missing: set[int] = set()
-        self._established = False
+        self._established = self._parting = False
         watch = self._addresses_changed if keys.family != IPV4 else None
         self.port = Port(loop, origin.netns, origin.ifname, self._interface_gone, watch)
         mac = self.port.link.mac
@@ -112,8 +113,8 @@ class Attachment:
                 mac, origin.client_id, keys.request, keys.provide, broadcast or self.port.link.kind == "ipvlan"
             )
             other = client6.Identity(origin.duid, origin.iaid, rapid_commit=keys.rapid_commit)
-            self.four = client4.Client(mine, timing, random.random, self._send4, self._told4)
-            self.six = client6.Client(other, timing, random.random, self._send6, self._told6)
+            self.four = client4.Client(mine, timing, random.random, self._send4, partial(self._told, 4))
+            self.six = client6.Client(other, timing, random.random, self._send6, partial(self._told, 6))
         except BaseException:
             self.port.close()
             raise
@@ -181,10 +182,13 @@ class Attachment:
                 self._end("whoever asked has gone")
 
     def release(self) -> None:
-        """Gives the leases back and closes everything."""
-        for client in self.clients:
-            client.release()
-        self.close()
+        """Gives the leases back; closes everything, and calls `ended`, when DHCPv6 has no more to say."""
+        self._parting = True
+        self._link_local_by = None
+        self.four.release()
+        self.six.release(now())
+        self._tell_waiting(CniError("the lease was released"))
+        self._after()
 
     def close(self) -> None:
         """Closes everything and leaves the leases to whoever comes next."""
@@ -214,6 +218,10 @@ class Attachment:
 
     def _after(self) -> None:
         """After every event: closes sockets nobody needs, and sets the clock."""
+        if self._parting and self.six.is_quiet:
+            self.close()
+            self._ended(self, "")
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -235,17 +243,15 @@ class Attachment:
             self._after()
 
     def _interface_gone(self) -> None:
-        self._end("the interface is gone")
+        if self._parting:
+            self.six.stop()
+            self._after()
+        else:
+            self._end("the interface is gone")
 
     def _end(self, reason: str) -> None:
         self._tell_waiting(CniError(reason))
         self._ended(self, reason)
-
-    def _told4(self, event: str, text: str) -> None:
-        self._told(4, event, text)
-
-    def _told6(self, event: str, text: str) -> None:
-        self._told(6, event, text)
 
     def _told(self, family: int, event: str, text: str) -> None:
         if event == BOUND:

@@ -16,6 +16,8 @@ from pycni.record import Record
 
 _RENEW_PAUSE, _LONGEST_RENEW = 10.0, 600.0
 """Seconds: REN_TIMEOUT and REN_MAX_RT."""
+_RELEASE_PAUSE, _RELEASES = 1.0, 4
+"""REL_TIMEOUT in seconds, and REL_MAX_RC."""
 
 
 class Identity(Record):
@@ -58,16 +60,30 @@ class Client(Machine[Message, Lease]):
         super().__init__(timing, random, tell)
         self._identity = identity
         self._send = send
+        self._left = 0
 
-    def release(self) -> None:
-        """Gives the lease back, if there is one, and stops.  Said once: the interface will not be there for an
-        answer, and an address that nobody released is free when its time is over."""
-        self._part(m.RELEASE)
+    def release(self, now: float) -> None:
+        """Gives the lease back, if there is one; said again until the server has heard it, or the interface goes."""
+        self.stop()
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            self._give_up = None
+            self._pauses = Backoff(_RELEASE_PAUSE, _LONGEST_RENEW, self._random)
+            self._left = _RELEASES
+            server = [(m.SERVER_ID, lease.server)]
+            self._start(self._new(m.RELEASE, server, (Assigned(lease.address, 0, 0),)), now, self._release_again)
+
+    def _release_again(self, now: float) -> None:
+        self._left -= 1
+        if self._left:
+            self._again(now)
+        else:
+            self.stop()
 
     def decline(self, now: float) -> None:
         """Somebody else on the link has the address: says so, and looks for another one."""
         if self.lease is not None:
-            self._part(m.DECLINE)
+            self._refuse()
             self._tell(LOST, "somebody else has the address")
             self._look(now)
 
@@ -122,12 +138,12 @@ class Client(Machine[Message, Lease]):
         self._transmit(now)
         self.deadline = min(now + self._pauses.next(), turn if now < turn else lease.ends())
 
-    def _part(self, kind: int) -> None:
+    def _refuse(self) -> None:
         self.stop()
         if self.lease is not None:
             lease, self.lease = self.lease, None
             server = [(m.SERVER_ID, lease.server), (m.ELAPSED, bytes(2))]
-            self._send(self._new(kind, server, (Assigned(lease.address, 0, 0),)))
+            self._send(self._new(m.DECLINE, server, (Assigned(lease.address, 0, 0),)))
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -141,6 +157,10 @@ class Client(Machine[Message, Lease]):
             or message.option(m.CLIENT_ID) != self._identity.duid
             or not server
         ):
+            return
+        if asked.type == m.RELEASE:
+            if message.type == m.REPLY:  # whatever it says (RFC 8415 section 18.2.10.2)
+                self.stop()
             return
         found = next((each for each in message.associations if each.iaid == self._identity.iaid), None)
         status = message.status or (found.status if found is not None else m.SUCCESS)

@@ -45,6 +45,8 @@ class Service:
         self._prefix = prefix
         self._homes = Homes(loop)
         self._attachments: dict[str, Attachment] = {}
+        self._parting: dict[str, Attachment] = {}
+        """Those whose server has not heard yet that they are over."""
         for each in list(store.read()):
             self._resume(each)
 
@@ -55,9 +57,10 @@ class Service:
     def close(self) -> None:
         """Leaves the leases in the store."""
         self._homes.close()
-        for each in self._attachments.values():
+        for each in (*self._attachments.values(), *self._parting.values()):
             each.close()
         self._attachments.clear()
+        self._parting.clear()
 
     def answer(self, method: str, arguments: dict[str, Any], reply: Reply) -> Cancel:
         """Calls `reply` once, now or later; what it returns is for who will not wait for that any longer."""
@@ -156,6 +159,9 @@ class Service:
 
     def _keep(self, attachment: Attachment) -> None:
         origin = attachment.origin
+        before = self._parting.pop(origin.key, None)
+        if before is not None:  # its lease is this one's from now on
+            before.close()
         self._attachments[origin.key] = attachment
         self._homes.watch(
             attachment, origin.netns, attachment.port.identity, lambda: self._part(attachment, "its namespace is gone")
@@ -185,11 +191,15 @@ class Service:
             self._log(f"{attachment.origin.key}: writing its lease: {error.strerror}; a restart would forget it")
 
     def _over(self, attachment: Attachment, reason: str) -> None:
-        self._part(attachment, reason)
+        if self._parting.get(attachment.origin.key) is attachment:
+            del self._parting[attachment.origin.key]
+        else:
+            self._part(attachment, reason)
 
     def _part(self, attachment: Attachment, reason: str) -> None:
         """Gives the leases back."""
         self._log(f"{attachment.origin.key}: released: {reason}")
+        self._parting[attachment.origin.key] = attachment
         attachment.release()
         self._forget(attachment)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from _socket import AF_UNIX, SOCK_STREAM, socket
 from collections.abc import Callable
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore, Thread, current_thread
+from time import monotonic
 
 from netd.engine import protocol
 from netd.engine.connection import send
@@ -15,6 +16,7 @@ from netd.engine.places import Place, Places, is_network_namespace
 from netd.engine.protocol import Call, ProtocolError
 from netd.engine.reaper import Reaper
 from netd.engine.surroundings import Surroundings, depends_on_directory, pidfd_of
+from netd.engine.waits import Waits
 from pycni.kernel.namespace import Namespace
 from pycni.plan.teardown import empty_trash
 from pycni.process import crashed
@@ -54,6 +56,8 @@ class Calls:
         self.surroundings = Surroundings()
         self._memory = Memory()
         self._waiting = BoundedSemaphore(MOST_APART)
+        self._waits = Waits()
+        self._threads: set[Thread] = set()
 
     def serve(self, body: bytes, descriptors: tuple[int, ...], shared: bool, connection: socket) -> bytes:
         """The frame to answer with, empty when that was or will be done.  ProtocolError when the body is malformed.
@@ -84,6 +88,18 @@ class Calls:
         self._leave(place)
         return self._decline(call)
 
+    def interrupt(self) -> None:
+        """Calls that wait long are undone, and their callers told to do it themselves."""
+        self._waits.interrupt()
+
+    def finish(self, seconds: float) -> None:
+        """Returns when the threads of such calls have ended, or after that time."""
+        deadline = monotonic() + seconds
+        for thread in list(self._threads):
+            thread.join(max(0.0, deadline - monotonic()))
+        if left := len(self._threads):
+            self._log(f"{left} calls were not over {seconds:.0f} seconds after the end began")
+
     def _leave(self, place: Place) -> None:
         self._places.leave(place)
         if place is not self._places.own:
@@ -93,6 +109,11 @@ class Calls:
         namespace = self._places.borrow(place)
         try:
             answer = self._execute(call, place, namespace, container)
+            if answer.status and self._waits.over and _may_wait_long(call):
+                # interrupted, perhaps; and if not, it fails there as it did here
+                self._log(answer.stderr.decode("utf-8", "replace"))
+                send(connection, self._decline(call))
+                return
             # what follows need not keep the caller waiting
             send(connection, protocol.answer_frame(answer.status, answer.stdout, answer.stderr))
         finally:
@@ -107,7 +128,13 @@ class Calls:
         try:
             kept += [os.dup(connection.fileno())]
             kept += [os.dup(container)] if container is not None else []
-            Thread(target=self._finish_apart, args=(call, place, kept), daemon=True).start()
+            thread = Thread(target=self._finish_apart, args=(call, place, kept), daemon=True)
+            self._threads.add(thread)
+            try:
+                thread.start()
+            except RuntimeError:
+                self._threads.discard(thread)
+                raise
         except (OSError, RuntimeError) as error:
             self._log(f"a thread for a call that may wait: {error}")
             for fd in kept:
@@ -127,6 +154,7 @@ class Calls:
             for fd in kept[1:]:
                 os.close(fd)
             self._waiting.release()
+            self._threads.discard(current_thread())
 
     def _sent_abroad(self, call: Call, body: bytes, connection: socket, root: int) -> bool:
         pidfd = pidfd_of(connection)
@@ -163,6 +191,7 @@ class Calls:
                 self._load,
                 lambda work: self._reaper.defer(place, work),
                 self._memory,
+                self._waits,
             )
             answer = execute(call.plugin, call.environment, lambda: call.stdin, host)
             outcome = FAILED if answer.status else SUCCEEDED

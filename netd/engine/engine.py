@@ -35,6 +35,8 @@ WORKERS = 4
 """4 to 8 serve best; with 20 they mostly wait for the interpreter's and the kernel's big locks."""
 
 SYNC_SECONDS = 30.0
+APART_SECONDS = 10.0
+"""For calls that were interrupted to undo what they did: half of what the supervisor grants (netd/supervise.py)."""
 
 _STACK = 1 << 20
 _NO_DESCRIPTORS_SECONDS = 0.1
@@ -95,6 +97,7 @@ class Engine:
         """Finishes the calls that run, and what they deferred; callers that wait turn to the in-process path, or to
         the next engine when the socket is systemd's."""
         self._stopping = True
+        self._calls.interrupt()
         for lock in self._serving:
             with lock:
                 pass  # this worker has finished, and sees that it must not begin again
@@ -103,6 +106,7 @@ class Engine:
             for worker in self._workers:
                 worker.join()
         # systemd's socket must stay usable, so workers in accept(2) on it end with the process
+        self._calls.finish(APART_SECONDS)
         self._helper.close()
         if self._watch is not None:
             self._watch.close()

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pycni.skeleton import Waits
     from pycni.spec.request import Request
 
 _CHUNK = 65536
@@ -28,15 +29,21 @@ class NoSuchMethod(CniError):
     """The daemon is the reference's."""
 
 
-def call(path: str, method: str, request: Request, stdin: bytes) -> dict[str, Any]:
+def call(path: str, method: str, request: Request, stdin: bytes, waits: Waits | None = None) -> dict[str, Any]:
     """The daemon's answer; NoDaemon, NoSuchMethod, CniError with the daemon's words.
 
-    Waits as long as the daemon takes, which is `-resendtimeout` at most."""
+    Waits as long as the daemon takes, which is `-resendtimeout` at most, or until `waits` interrupts it."""
     connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
     try:
         _dial(connection, path)
         try:
-            return _converse(connection, method, _arguments(request, stdin))
+            if waits is None:
+                return _converse(connection, method, _arguments(request, stdin))
+            waits.begin(connection)
+            try:
+                return _converse(connection, method, _arguments(request, stdin))
+            finally:
+                waits.end(connection)
         except GobError as error:
             raise CniError(f"error calling {method}: {error}") from None
         except OSError as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add(context: Context) -> Result:
     path = _socket(context)
-    answer = daemon.call(path, calls.ALLOCATE, context.request, context.request.stdin)
+    answer = daemon.call(path, calls.ALLOCATE, context.request, context.request.stdin, context.host.waits)
     context.transaction.on_undo("DHCP lease", lambda: _release(context, path))
     result = _result(calls.ALLOCATE, answer)
     # of a configuration that the daemon has accepted
@@ -63,6 +63,8 @@ def check(context: Context) -> None:
 
 def gc(context: Context) -> None:
     keep = context.config.valid_attachments()
+    if context.host.collects is not None:
+        return  # the daemon sees for itself when a namespace has gone, and asks nobody
     listed = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in sorted(keep)]
     body = jsontext.dumps({"name": context.config.name, "valid": listed}).encode()
     try:

@@ -444,6 +444,45 @@ def test_the_daemon_by_the_plugin_s_name(shore_of: Any, daemon_of: Any, tmp_path
     assert not pidfile.exists() and not Path(daemon.socket).exists()
 
 
+def test_a_dhcpv6_release_is_repeated_until_the_server_hears_it(shore_of: Any, daemon_of: Any) -> None:
+    options = (*RANGE, *RANGE6)
+    shore, daemon = shore_of("in-process", options), daemon_of()
+    config = shore.config(daemon, family="ipv6")
+    space, _ = shore.add(config)
+    assert len(shore.server.leases()) == 1
+    shore.server.stop()
+    shore.caller.ok("dhcp", "DEL", config, space.path)
+    assert daemon.kept() == 0
+    shore.server.start(options)
+    await_true("the lease is given back", lambda: shore.server.leases() == {})
+
+
+def test_an_engine_that_ends_hands_the_wait_for_a_server_over(shore_of: Any, daemon_of: Any) -> None:
+    shore = shore_of("engine")
+    daemon = daemon_of("ours", "-resendmax", "500ms")
+    shore.server.stop()
+    config, space = shore.config(daemon), shore.container()
+    looking = "c1/net/eth0: looking for a lease"
+    with ThreadPoolExecutor() as pool:
+        adding = pool.submit(shore.caller.call, "macvlan", "ADD", config, space.path)
+        await_true("a server is looked for", lambda: looking in daemon.log())
+        engine = shore.caller._engine
+        assert engine is not None
+        assert engine.stop() == 0
+        shore.caller._engine = None
+        await_true("the caller looks for one itself", lambda: daemon.log().count(looking) == 2)
+        shore.server.start(RANGE)
+        done = adding.result(SECONDS)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    (address,) = addresses(space)
+    assert shore.server.leases() == {address.partition("/")[0]: identifier("c1")}
+    assert daemon.kept() == 1
+    assert "calls were not over" not in engine.log.read_text()
+    shore.delete(config, space)
+    await_true("the lease is given back", lambda: shore.server.leases() == {})
+    assert "eth0" not in space.run(["ip", "link"]).stdout
+
+
 def test_the_host_prefix_stands_before_both_paths(shore_of: Any, daemon_of: Any) -> None:
     shore = shore_of()
     prefix = shore.directory / "prefix"

@@ -365,12 +365,37 @@ def test_a_duplicate_address_is_declined() -> None:
     assert solicit.type == m6.SOLICIT and world.told == [("lost", "somebody else has the address")]
 
 
-def test_dhcpv6_release() -> None:
+def test_dhcpv6_release_is_said_four_times_and_no_more() -> None:
     world = bound6()
-    world.client.release()
+    world.client.release(world.now)
     (message,) = world.take()
     assert (message.type, message.option(m6.SERVER_ID)) == (m6.RELEASE, SERVER6)
-    assert message.associations[0].addresses[0].address == ADDRESS6 and world.run(9000) == []
+    assert message.associations[0].addresses[0].address == ADDRESS6
+    again = world.run(9000)
+    assert [moment for moment, _ in again] == [1001.0, 1003.0, 1007.0]
+    assert {(each.type, each.xid) for _, each in again} == {(m6.RELEASE, message.xid)}
+    assert world.client.is_quiet and world.told == [] and world.client.lease is None
+
+
+@pytest.mark.parametrize("status", [m6.SUCCESS, m6.NO_BINDING])
+def test_dhcpv6_release_ends_with_the_server_s_answer(status: int) -> None:
+    world = bound6()
+    world.client.release(world.now)
+    (message,) = world.take()
+    world.client.receive(reply6(message.replace(xid=1), m6.REPLY, status=status), 1000.1)
+    assert [moment for moment, _ in world.run(1002.0)] == [1001.0]
+    world.client.receive(reply6(message, m6.ADVERTISE), 1002.1)
+    assert not world.client.is_quiet
+    world.client.receive(reply6(message, m6.REPLY, status=status), 1002.2)
+    assert world.client.is_quiet and world.run(9000) == [] and world.told == []
+
+
+def test_without_a_lease_there_is_no_dhcpv6_release() -> None:
+    world = world6()
+    world.client.begin(world.now)
+    world.take()
+    world.client.release(world.now)
+    assert world.take() == [] and world.client.is_quiet
 
 
 # --- laws ------------------------------------------------------------------------------------------------------------
