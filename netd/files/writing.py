@@ -16,6 +16,7 @@ from typing import IO
 
 from netd.failure import Forbidden, InvalidParameter
 from netd.files.beneath import make_directories, normal, open_beneath
+from netd.files.packed import damage_named, unpacked
 from netd.files.reading import XATTR
 from pycni.record import Record
 
@@ -33,13 +34,17 @@ class How(Record):
 
 
 def unpack(root: int, path: str, stream: IO[bytes], how: How) -> None:
-    """`stream` is a tar, plain or packed with gzip, bzip2 or xz; `path` a directory of the tree.  OSError where it is
+    """`stream` is a tar, plain or packed (`netd.files.packed`); `path` a directory of the tree.  OSError where it is
     none, InvalidParameter for an archive that is damaged or leads out of it, Forbidden where it is read-only."""
     os.close(open_beneath(root, normal(path), os.O_PATH | os.O_DIRECTORY))
     try:
-        with tarfile.open(fileobj=stream, mode="r|*", bufsize=_CHUNK) as archive:
+        with (
+            damage_named(),
+            unpacked(stream) as plain,
+            tarfile.open(fileobj=plain, mode="r|", bufsize=_CHUNK) as archive,
+        ):
             _Unpacker(root, normal(path), archive, how).all()
-    except (tarfile.TarError, EOFError) as error:
+    except tarfile.TarError as error:
         raise InvalidParameter(f"the archive is damaged: {error}") from error
 
 

@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from image_makers import Made, base_layer, digest, directory, docker_archive, file, link, oci_archive, tar, tree
+from image_makers import (
+    Made,
+    base_layer,
+    digest,
+    directory,
+    docker_archive,
+    file,
+    link,
+    oci_archive,
+    tar,
+    tree,
+    with_zstd,
+)
 
 from netd.failure import Conflict, Failure, InvalidParameter, NotFound
 from netd.runtime.images.store import Images
@@ -45,7 +57,7 @@ def is_empty(places: RuntimePlaces) -> bool:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
-@pytest.mark.parametrize("outer", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("outer", [bytes, gzip.compress, bz2.compress, lzma.compress, with_zstd])
 def test_a_docker_archive(images: Images, packed: bool, outer: Any) -> None:
     told: list[dict[str, Any]] = []
     loaded = images.load(
@@ -202,7 +214,7 @@ PLAIN = tar(
 )
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, with_zstd])
 def test_an_imported_tree(images: Images, pack: Any) -> None:
     told: list[dict[str, Any]] = []
     changes = ['CMD ["/bin/sh"]', "ENV A=1", "EXPOSE 80", "WORKDIR /srv", "LABEL x=y"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import ctypes
 import gzip
 import io
 import json
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netd.failure import InvalidParameter
+from netd.files.zstd import ZstdReader, _library
 from netd.runtime.images.archive import docker_images, extract_layout, members, oci_images, spool
 from netd.runtime.images.manifest import Platform, digest_of
 
@@ -29,10 +31,25 @@ def tar(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def zstd(data: bytes) -> bytes:
+    """Packed by the library that unpacks it, with a checksum."""
+    library = ctypes.CDLL("libzstd.so.1")
+    library.ZSTD_createCCtx.restype = ctypes.c_void_p
+    library.ZSTD_compress2.restype = library.ZSTD_compressBound.restype = ctypes.c_size_t
+    context = ctypes.c_void_p(library.ZSTD_createCCtx())
+    library.ZSTD_CCtx_setParameter(context, 201, 1)
+    room = ctypes.create_string_buffer(library.ZSTD_compressBound(ctypes.c_size_t(len(data))))
+    size = library.ZSTD_compress2(
+        context, room, ctypes.c_size_t(len(room)), ctypes.c_char_p(data), ctypes.c_size_t(len(data))
+    )
+    library.ZSTD_freeCCtx(context)
+    return room.raw[:size]
+
+
 PLAIN = tar({"a": b"x" * 5000, "b": b"y"})
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstd])
 def test_every_compression_is_undone(tmp_path: Path, pack: object) -> None:
     path = str(tmp_path / "out.tar")
     assert callable(pack)
@@ -41,7 +58,7 @@ def test_every_compression_is_undone(tmp_path: Path, pack: object) -> None:
     assert members(path) == {"a", "b"}
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd])
 def test_cut_off_and_spoilt_ones_are_refused(tmp_path: Path, pack: object) -> None:
     assert callable(pack)
     packed = pack(PLAIN)
@@ -51,11 +68,31 @@ def test_cut_off_and_spoilt_ones_are_refused(tmp_path: Path, pack: object) -> No
             spool(io.BytesIO(damaged), str(tmp_path / "out.tar"))
 
 
-def test_nothing_and_zstd_are_refused(tmp_path: Path) -> None:
+def test_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match="the archive is empty"):
         spool(io.BytesIO(b""), str(tmp_path / "out.tar"))
-    with pytest.raises(InvalidParameter, match="compressed with zstd: decompress it first"):
+
+
+def test_zstd_without_its_library_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_name: str) -> None:
+        raise OSError("libzstd.so.1: cannot open shared object file")
+
+    _library.cache_clear()
+    monkeypatch.setattr("netd.files.zstd.ctypes.CDLL", missing)
+    with pytest.raises(InvalidParameter, match=r"packed with zstd, whose library is missing: libzstd\.so\.1"):
         spool(io.BytesIO(b"\x28\xb5\x2f\xfd rest"), str(tmp_path / "out.tar"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(max_size=2000)), st.integers(1, 300000), st.integers(1, 4000))
+def test_frames_of_zstd_are_read_in_pieces_of_any_size(parts: list[bytes], repeat: int, piece: int) -> None:
+    whole = [parts[0] * (repeat // 1000 + 1), *parts[1:]] if parts else []
+    reader = ZstdReader(io.BytesIO(b"".join(map(zstd, whole))))
+    out = b""
+    while data := reader.read(piece):
+        out += data
+    assert out == b"".join(whole)
+    reader.close()
 
 
 class Trickle(io.RawIOBase):

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import os
 import re
 import shutil
 import tarfile
-import zlib
-from typing import IO, cast
+from typing import IO
 
 import msgspec
 from msgspec import Struct, field
 
 from netd.failure import InvalidParameter
+from netd.files.packed import damage_named, unpacked
 from netd.runtime.images.manifest import Descriptor, Index, Manifest, Platform, choose, parse
 from netd.runtime.images.model import Progress
 from netd.runtime.images.reference import Reference, parse_target
 from pycni.record import Record
 
-_DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError)
+_DAMAGE = (OSError, tarfile.TarError)
 _CHUNK = 1 << 20
 _LARGEST_TEXT = 16 << 20
 """Bytes of JSON that are read into memory: no manifest is nearly as large."""
@@ -31,8 +27,6 @@ _NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.n
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}", re.ASCII)
 _DEEPEST = 4
 """Indexes within indexes."""
-
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 class DockerImage(Record):
@@ -57,40 +51,15 @@ class _Entry(Struct, rename="pascal"):
     layers: list[str] = field(default_factory=list)
 
 
-class _Joined(io.RawIOBase):
-    """A stream whose first bytes have been read already."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head = head
-        self._rest = rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(cast(bytearray, buffer)).cast("B")
-        piece = self._head[: len(view)] or self._rest.read(len(view))
-        self._head = self._head[len(view) :]
-        view[: len(piece)] = piece
-        return len(piece)
-
-
 def spool(stream: IO[bytes], path: str, progress: Progress | None = None) -> int:
     """Writes a tar, plain or compressed, to a file, plain; its size.  InvalidParameter: damaged, cut off or empty."""
     size = 0
-    try:
-        with open(path, "wb") as out, _decompressed(stream) as plain:
-            while piece := plain.read(_CHUNK):
-                out.write(piece)
-                size += len(piece)
-                if progress is not None:
-                    progress({"status": "Importing", "progressDetail": {"current": size, "total": size}})
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-        raise InvalidParameter(f"the archive is damaged: {error}") from error
-    except OSError as error:
-        if error.errno is None:  # bz2's way
-            raise InvalidParameter(f"the archive is damaged: {error}") from error
-        raise
+    with damage_named(), open(path, "wb") as out, unpacked(stream) as plain:
+        while piece := plain.read(_CHUNK):
+            out.write(piece)
+            size += len(piece)
+            if progress is not None:
+                progress({"status": "Importing", "progressDetail": {"current": size, "total": size}})
     if not size:
         raise InvalidParameter("the archive is empty")
     return size
@@ -178,23 +147,6 @@ def _tags(descriptor: Descriptor) -> tuple[Reference, ...]:
         if "/" in name or ":" in name:
             return (parse_target(name),)
     return ()
-
-
-def _decompressed(stream: IO[bytes]) -> IO[bytes]:
-    head = b""
-    while len(head) < max(map(len, _MAGIC)) and (piece := stream.read(max(map(len, _MAGIC)) - len(head))):
-        head += piece
-    joined = io.BufferedReader(_Joined(head, stream), _CHUNK)
-    match next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), ""):
-        case "gzip":
-            return cast(IO[bytes], gzip.GzipFile(fileobj=joined))
-        case "bzip2":
-            return bz2.BZ2File(joined)
-        case "xz":
-            return lzma.LZMAFile(joined)
-        case "zstd":
-            raise InvalidParameter("the archive is compressed with zstd: decompress it first (unzstd)")
-    return joined
 
 
 def _text(path: str, name: str) -> bytes:
