@@ -11,6 +11,7 @@ from netd.networks.places import Places
 from netd.networks.subnets import Occupied
 from pycni.kernel.model import InterfaceAddress, Link, Route
 from pycni.kernel.namespace import Namespace
+from pycni.kernel.routes import RTM_NEWROUTE, get_routes, parse_dropping
 from pycni.spec.address import Address, Prefix
 
 MACHINE_ID = "/etc/machine-id"
@@ -22,13 +23,16 @@ def describe(
     routes: Sequence[Route],
     servers: Iterable[tuple[str, Address]],
     seed: bytes,
+    dropping: Iterable[tuple[str, Prefix]] = (),
 ) -> HostFacts:
     """Facts from what the kernel and the resolver's files say; pure.  `addresses` pairs a device's index with an
-    address on it, `servers` a file with a name server in it."""
+    address on it, `servers` a file with a name server in it, `dropping` the kind of a route that lets nothing through
+    with its destination."""
     names = {link.index: link.name for link in links}
     held = [(names.get(index, "?"), address.prefix) for index, address in addresses]
     occupied = [Occupied(prefix, f"address {prefix} on {name}", name) for name, prefix in held]
     occupied += [_route(route, names) for route in routes if not _is_noise(route.destination)]
+    occupied += [Occupied(prefix, f"{kind} route {prefix}", "lo", hole=True) for kind, prefix in dropping]
     occupied += [Occupied(Prefix.host(address), f"name server {address} in {file}") for file, address in servers]
     return HostFacts(
         occupied=tuple(occupied),
@@ -49,6 +53,14 @@ def _route(route: Route, names: dict[int, str]) -> Occupied:
     device = names.get(route.device, "")
     via = f" via {route.gateway}" if route.gateway else ""
     return Occupied(route.destination, f"route {route.destination}{via}{f' dev {device}' if device else ''}", device)
+
+
+def _dropping(kernel: Namespace) -> Iterator[tuple[str, Prefix]]:
+    for family in (4, 6):
+        for kind, payload in kernel.rtnetlink().dump(get_routes(family, None)):
+            found = parse_dropping(payload) if kind == RTM_NEWROUTE else None
+            if found is not None:
+                yield found
 
 
 def _is_noise(prefix: Prefix) -> bool:
@@ -99,7 +111,8 @@ class LiveHost:
             links = kernel.links()
             addresses = [(link.index, address) for link in links for address in kernel.addresses(link.index)]
             routes = kernel.routes(4, None) + kernel.routes(6, None)
-        return describe(links, addresses, routes, name_servers(self._places.resolv_confs), host_seed())
+            holes = list(_dropping(kernel))
+        return describe(links, addresses, routes, name_servers(self._places.resolv_confs), host_seed(), holes)
 
     def delete_device(self, name: str, kind: str) -> None:
         """No device of this name and kind exists any more; one of another kind is left alone.

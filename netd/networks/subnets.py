@@ -16,11 +16,14 @@ from pycni.spec.address import Address, Prefix
 
 
 class Occupied(Record):
-    """A range someone uses already.  `what` says who, for messages; `device` is the host device it sits on."""
+    """A range someone uses already.  `what` says who, for messages; `device` is the host device it sits on.  A `hole`
+    is in nobody's use, but packets to it are dropped: it is in the way of a subnet that has all of it, not of one
+    within it, whose own route is the more specific one."""
 
     prefix: Prefix
     what: str
     device: str = ""
+    hole: bool = False
 
 
 class Pool(Record):
@@ -46,8 +49,11 @@ LONGEST = {4: 30, 6: 126}
 
 
 def is_taken_by(subnet: Prefix, occupied: Occupied) -> bool:
-    """Whether the two share an address; routes that mean "everything" take nothing."""
-    return occupied.prefix.length > DEFAULT_ROUTE_LENGTH and subnet.overlaps(occupied.prefix)
+    """Whether the two share an address; routes that mean "everything" take nothing, and holes nothing within them."""
+    length = occupied.prefix.length
+    if length <= DEFAULT_ROUTE_LENGTH or (occupied.hole and length < subnet.length):
+        return False
+    return subnet.overlaps(occupied.prefix)
 
 
 def ula_pool(seed: bytes) -> Pool:
@@ -84,7 +90,7 @@ def _first_free(base: Prefix, length: int, in_use: Sequence[Occupied], blocking:
     number, end = base.network.address.number, base.last.number
     while number <= end:
         candidate = Prefix(Address.from_number(number, base.family), length)
-        hits = [item for item in in_use if candidate.overlaps(item.prefix)]
+        hits = [item for item in in_use if is_taken_by(candidate, item)]
         if not hits:
             return candidate
         blocking.extend(hits)

@@ -30,6 +30,7 @@ _RTAX_MTU = 2
 _RTAX_ADVMSS = 8
 
 _RTN_UNICAST = 1
+_RTN_DROPPING = {6: "blackhole", 7: "unreachable", 8: "prohibit"}
 _RTM_F_CLONED = 0x200
 _TABLE_IN_HEADER = 255
 """Larger table numbers do not fit rtmsg's byte and go into an attribute."""
@@ -124,6 +125,15 @@ def parse_routes(payload: bytes, lookup: bool = False) -> list[Route]:
     if _RTA_MULTIPATH not in found:
         return [route]
     return [route.replace(gateway=gateway, device=device) for gateway, device in _next_hops(found[_RTA_MULTIPATH])]
+
+
+def parse_dropping(payload: bytes) -> tuple[str, Prefix] | None:
+    """The kind of a route that lets no packet through, as iproute2 calls it, and its destination; None for others."""
+    family, length, _, _, _, _, _, kind, _ = _RTMSG.unpack_from(payload)
+    if kind not in _RTN_DROPPING:
+        return None
+    zero = bytes(4 if family == AF_INET else 16)
+    return _RTN_DROPPING[kind], Prefix(Address(attributes(payload, 12).get(_RTA_DST, zero)), length)
 
 
 def route_text(route: Route, device: str) -> str:

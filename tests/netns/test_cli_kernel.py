@@ -62,20 +62,22 @@ def state(host: Sandbox) -> str:
 
 def test_routes_addresses_and_resolvers_are_kept_clear_of(host: Sandbox) -> None:
     host.ok("ip route add 10.208.0.0/16 via 192.0.2.1; ip addr add 10.209.0.1/25 dev uplink")
+    host.ok("ip route add blackhole 10.209.3.0/24; ip route add unreachable 10.0.0.0/8")
     host.ok("ip route add 10.209.2.0/24 via 192.0.2.1 table 77; echo nameserver 10.209.1.53 >>/etc/resolv.conf")
     host.ok("pynet create mynet")
-    assert host.ok("pynet inspect -f '{{.Subnet}}' mynet") == "10.209.3.0/24\n"
+    assert host.ok("pynet inspect -f '{{.Subnet}}' mynet") == "10.209.4.0/24\n"
     for subnet, reason in (
         ("10.208.7.0/24", "route 10.208.0.0/16 via 192.0.2.1 dev uplink"),
         ("10.209.0.0/24", "address 10.209.0.1/25 on uplink"),
         ("10.209.1.0/24", "name server 10.209.1.53 in /etc/resolv.conf"),
         ("10.209.2.0/24", "route 10.209.2.0/24 via 192.0.2.1 dev uplink"),
-        ("10.209.3.128/25", "10.209.3.0/24 of network mynet (/etc/cni/net.d/mynet.conflist)"),
+        ("10.209.3.0/24", "blackhole route 10.209.3.0/24"),
+        ("10.209.4.128/25", "10.209.4.0/24 of network mynet (/etc/cni/net.d/mynet.conflist)"),
     ):
         done = host.run(f"pynet create other --subnet {subnet}")
         assert done.returncode == 1 and done.stderr.count("\n") == 1
         assert f"--subnet {subnet} overlaps " in done.stderr and reason in done.stderr
-        assert "; 10.209.4.0/24 is free" in done.stderr
+        assert "; 10.209.5.0/24 is free" in done.stderr
     assert host.ok("ls /etc/cni/net.d") == "mynet.conflist\n"
 
 

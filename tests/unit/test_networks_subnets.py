@@ -93,6 +93,17 @@ def test_default_routes_take_nothing_but_a_vpns_private_route_does() -> None:
         refuse_collision(Prefix.parse("10.1.0.0/16"), (*everything, *occupied("10.0.0.0/8")), POOLS4)
 
 
+def test_a_hole_is_in_the_way_of_what_has_all_of_it() -> None:
+    hole = Occupied(Prefix.parse("10.208.0.0/24"), "blackhole route 10.208.0.0/24", "lo", hole=True)
+    around = Occupied(Prefix.parse("10.0.0.0/8"), "unreachable route 10.0.0.0/8", "lo", hole=True)
+    assert str(choose(POOLS4, (hole, around))) == "10.208.1.0/24"
+    assert str(choose(POOLS4, (hole, around), 26)) == "10.208.0.0/26"
+    refuse_collision(Prefix.parse("10.208.0.128/25"), (hole, around), POOLS4)
+    for subnet in ("10.208.0.0/24", "10.208.0.0/16"):
+        with pytest.raises(SubnetTaken, match=r"overlaps blackhole route 10.208.0.0/24; 10.208.1.0/24 is free"):
+            refuse_collision(Prefix.parse(subnet), (hole, around), POOLS4)
+
+
 def test_exhaustion_names_what_is_in_the_way_widest_first() -> None:
     facts = occupied("192.168.200.0/24", "192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8")
     with pytest.raises(SubnetTaken) as caught:
