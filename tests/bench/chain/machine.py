@@ -11,10 +11,10 @@ from .netavark import program
 from .peers import ROOT, reference
 from .private_host import BenchError
 
-__all__ = ["machine"]
+__all__ = ["host", "machine"]
 
 
-def machine() -> dict[str, str]:
+def host() -> dict[str, str]:
     """Label and text, for the head of the table; no paths and no names of this machine."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -26,6 +26,13 @@ def machine() -> dict[str, str]:
         "kernel": platform.release(),
         "system": _field("/etc/os-release", "PRETTY_NAME", "=").strip('"'),
         "python": _said("/usr/bin/python3", "--version").removeprefix("Python "),
+    }
+
+
+def machine() -> dict[str, str]:
+    """The same, and what plugins are measured with."""
+    return {
+        **host(),
         "iptables": _said("iptables", "--version").removeprefix("iptables "),
         "nft": _said("nft", "--version").removeprefix("nftables "),
         "reference plugins": _reference(),

@@ -8,31 +8,42 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
+from ..chain.document import body, rewrite
+from ..chain.machine import host
 from ..chain.private_host import BenchError
-from .measure import RATE, Series, flooding, questions, steady, storm
+from .measure import LONE, beside_flood, questions, steady, storm
 from .servers import ECHO, Inside, Server, answers_rightly, contestants, second_container
+from .tables import Flood, Series, percentile, promises, table
 
 __all__ = ["main"]
 
+TURNS_BESIDE_FLOOD = 5
+COMMAND = "scripts/bench-names"
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/bench-names", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, metavar="N")
-    parser.add_argument("--seconds", type=float, default=1.5, metavar="S", help="of each measurement")
+    """The exit status: 1 when something failed to run, or a gate was asked for and missed."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, metavar="N")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of each measurement")
     parser.add_argument("--json", metavar="FILE", help="every sample as well")
+    parser.add_argument("--doc", action="store_true", help="put the tables into docs/performance.md")
+    parser.add_argument("--gate", action="store_true", help="exit status 1 when a figure is below its 'at least'")
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="pycni-names-", dir="/var/tmp") as directory:
             return run(Path(directory), options)
     except (BenchError, FileNotFoundError) as error:
-        sys.stderr.write(f"scripts/bench-names: {error}\n")
+        sys.stderr.write(f"{COMMAND}: {error}\n")
         return 1
 
 
 def run(scratch: Path, options: argparse.Namespace) -> int:
     """All contestants run all the time, idle but for whose turn it is."""
+    facts = host()
     makers, notes = contestants()
     space = Inside()
     with contextlib.ExitStack() as stack:
@@ -44,61 +55,56 @@ def run(scratch: Path, options: argparse.Namespace) -> int:
         for server in servers:
             answers_rightly(space, server)
         file = questions(scratch)
-        series = [Series(server.label) for server in servers]
-        for turn in range(options.rounds):
-            for index in range(len(servers)):
-                at = (turn + index) % len(servers)
-                series[at].samples.append(storm(space, servers[at], file, options.seconds))
-                series[at].latencies += steady(space, servers[at], file, options.seconds)
-        for each, server in zip(series, servers, strict=True):
-            each.resident_mb = server.resident_mb()
-        alone, beside = _neighbour(stack, scratch, space, servers[0], file, options.seconds * 2)
-    print(table(series))
-    print(
-        f"\nWhile a container floods the name server another's p99 at {RATE}/s is {beside:.1f} ms; else {alone:.1f} ms."
-    )
-    print("\n".join(notes))
-    if options.json:
-        text = json.dumps({each.label: [vars(sample) for sample in each.samples] for each in series})
-        Path(options.json).write_text(text)
-    return 0
+        series = _rounds(space, servers, file, options)
+        busy = Inside()
+        stack.callback(busy.close)
+        flood = _neighbour(space, busy, servers[0], file, scratch, options.seconds)
+    return _told(facts, series, flood, notes, options)
 
 
-def _neighbour(
-    stack: contextlib.ExitStack, scratch: Path, quiet: Inside, server: Server, file: Path, seconds: float
-) -> tuple[float, float]:
-    """The 99th percentiles (ms) of a quiet container without and beside one that floods."""
-    busy = Inside()
-    stack.callback(busy.close)
+def _rounds(space: Inside, servers: list[Server], file: Path, options: argparse.Namespace) -> list[Series]:
+    """In each round all have their turn, a different one first."""
+    series = [Series(server.label) for server in servers]
+    for turn in range(options.rounds):
+        order = [(turn + index) % len(servers) for index in range(len(servers))]
+        for at in order:
+            series[at].many.append(storm(space, servers[at], file, options.seconds))
+        for at in order:
+            series[at].lone.append(storm(space, servers[at], file, options.seconds / 2, LONE))
+        for at in order:
+            series[at].latencies.append(steady(space, servers[at], file, options.seconds))
+    for each, server in zip(series, servers, strict=True):
+        each.resident_mb = server.resident_mb()
+    return series
+
+
+def _neighbour(quiet: Inside, busy: Inside, server: Server, file: Path, scratch: Path, seconds: float) -> Flood:
     second_container(busy, scratch)
-    alone, beside = Series("alone"), Series("beside")
-    alone.latencies = steady(quiet, server, file, seconds)
-    flood = flooding(busy, server, file, seconds * 2)
-    try:
-        beside.latencies = steady(quiet, server, file, seconds)
-    finally:
-        flood.kill()
-        flood.wait()
-    return alone.percentile(99), beside.percentile(99)
+    flood = Flood()
+    for _ in range(TURNS_BESIDE_FLOOD):
+        flood.alone.append(percentile(steady(quiet, server, file, seconds), 99))
+        flood.beside.append(beside_flood(quiet, busy, server, file, seconds))
+    return flood
 
 
-def table(series: list[Series]) -> str:
-    """Markdown; ratios are ours to the row's: of queries more than 1 is better, of processor time less."""
-    ours = series[0]
-    lines = [
-        f"| server | queries/s | ours is | CPU µs/query | ours needs | p50, p99 at {RATE}/s (ms) | memory (MB) |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for each in series:
-        against = each is not ours and each.label != ECHO
-        more = f"{ours.per_second / each.per_second:.2f}x" if against else ""
-        less = f"{ours.cpu_us / each.cpu_us:.2f}x" if against else ""
-        latency = f"{each.percentile(50):.2f}, {each.percentile(99):.2f}"
-        lines.append(
-            f"| {each.label} | {each.per_second:,.0f} | {more} | {each.cpu_us:.1f} | {less} | {latency} | "
-            f"{each.resident_mb:.1f} |"
-        )
-    return "\n".join(lines)
+def _told(
+    facts: dict[str, str], series: list[Series], flood: Flood, notes: list[str], options: argparse.Namespace
+) -> int:
+    promised, missed = promises(series, ECHO, flood)
+    tables = [promised, table(series, ECHO)]
+    explained = (
+        f"Medians of {options.rounds} interleaved rounds of {options.seconds:g} s; ratios are medians of each round's."
+    )
+    notes = [str(flood), explained, *notes]
+    print("\n\n".join([", ".join(f"{label} {value}" for label, value in facts.items()), *tables, *notes]))
+    if options.json:
+        text = json.dumps({"flood": vars(flood), **{each.label: asdict(each) for each in series}})
+        Path(options.json).write_text(text)
+    if options.doc:
+        rewrite(body(facts, tables, notes), COMMAND)
+    for what in missed:
+        print(f"below what was promised: {what}")
+    return 1 if options.gate and missed else 0
 
 
 if __name__ == "__main__":

@@ -4,49 +4,22 @@ from __future__ import annotations
 
 import random
 import re
-import statistics
 import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..chain.private_host import BenchError
 from .servers import ECHO, NAMES, Inside, Server, name, source
+from .tables import RATE, Sample, percentile
 
-__all__ = ["RATE", "Sample", "Series", "flooding", "questions", "steady", "storm"]
+__all__ = ["LONE", "MANY", "beside_flood", "questions", "steady", "storm"]
 
-RATE = 1000
-"""Queries a second for the latency; slow enough that nobody queues."""
+MANY = ("-c", "4", "-q", "50")
+"""dnsperf's load: 50 queries under way, at 4 clients."""
+
+LONE = ("-c", "50", "-q", "50")
+"""The same from 50 clients, so that nearly every question comes alone."""
+
 _LATENCY = re.compile(r"^> \S+ \S+ \S+ ([0-9.]+)$", re.MULTILINE)
-
-
-@dataclass
-class Sample:
-    """One contestant's turn."""
-
-    per_second: float
-    cpu_us: float
-
-
-@dataclass
-class Series:
-    """All turns of one contestant.  Latencies are milliseconds."""
-
-    label: str
-    samples: list[Sample] = field(default_factory=list)
-    latencies: list[float] = field(default_factory=list)
-    resident_mb: float = 0.0
-
-    @property
-    def per_second(self) -> float:
-        return statistics.median(sample.per_second for sample in self.samples)
-
-    @property
-    def cpu_us(self) -> float:
-        return statistics.median(sample.cpu_us for sample in self.samples)
-
-    def percentile(self, percent: float) -> float:
-        ranked = sorted(self.latencies)
-        return ranked[min(len(ranked) - 1, int(len(ranked) * percent / 100))]
 
 
 def questions(scratch: Path) -> Path:
@@ -71,10 +44,10 @@ def _number(report: str, label: str) -> float:
     return float(match[1])
 
 
-def storm(space: Inside, server: Server, file: Path, seconds: float) -> Sample:
-    """As many as it can answer: 4 clients with 50 queries under way; BenchError unless all were answered well."""
+def storm(space: Inside, server: Server, file: Path, seconds: float, load: tuple[str, ...] = MANY) -> Sample:
+    """As many as it can answer; BenchError unless all were answered well."""
     before = server.cpu_seconds()
-    report = space.run(_dnsperf(server, file, "-c", "4", "-q", "50", "-l", f"{seconds:g}"))
+    report = space.run(_dnsperf(server, file, *load, "-l", f"{seconds:g}"))
     used = server.cpu_seconds() - before
     done = _number(report, "Queries completed")
     if server.label != ECHO and f"NOERROR {done:.0f} (100.00%)" not in report:
@@ -91,7 +64,12 @@ def steady(space: Inside, server: Server, file: Path, seconds: float) -> list[fl
     return found
 
 
-def flooding(space: Inside, server: Server, file: Path, seconds: float) -> subprocess.Popen[bytes]:
-    """A container that asks as fast as it can, in the background."""
-    words = space.words(_dnsperf(server, file, "-c", "8", "-q", "400", "-l", f"{seconds:g}"))
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def beside_flood(quiet: Inside, busy: Inside, server: Server, file: Path, seconds: float) -> float:
+    """The 99th percentile (ms) of a quiet container while another asks as fast as it can."""
+    words = busy.words(_dnsperf(server, file, "-c", "8", "-q", "400", "-l", f"{seconds * 2 + 1:g}"))
+    flood = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        return percentile(steady(quiet, server, file, seconds), 99)
+    finally:
+        flood.kill()
+        flood.wait()
