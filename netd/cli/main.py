@@ -47,6 +47,8 @@ def main(
     paths: dict[str, str] = {}
     try:
         words = _leading(list(sys.argv[1:] if argv is None else argv), paths)
+        if words[:1] == ["help"] and words[1:]:
+            words = [*words[1:], "--help"]
         if words[:1] in ([], ["--help"], ["-h"], ["help"], ["--version"]):
             raise HelpAsked
         name, rest = find(words)

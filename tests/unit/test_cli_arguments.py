@@ -121,6 +121,14 @@ def typed(*words: str) -> tuple[int, str, str]:
     return main(words, out=out, err=err, environ={"PYNET_RUN_DIR": "/nonexistent"}), out.getvalue(), err.getvalue()
 
 
+def test_help_of_a_command_is_that_of_its_flag() -> None:
+    for words in ("create", "image", "image ls", "container run", "port"):
+        assert typed("help", *words.split()) == typed(*words.split(), "--help")
+    assert typed("help", "create")[1].startswith("usage: pynet create ")
+    assert typed("help") == typed("--help")
+    assert typed("help", "frob")[2] == "pynet: 'frob' is no command (see pynet --help)\n"
+
+
 def test_a_mistake_names_the_command_and_its_help() -> None:
     status, out, err = typed("completion", "fish")
     assert (status, out) == (USAGE_ERROR, "")
