@@ -106,7 +106,17 @@ class Runtime:
             except CniError as error:
                 text = f"failed to delete stale attachment {stale.container_id} {stale.ifname}: {error}"
                 errors.append(DelegateError(error.code, text))
-        if network.at_least("1.1.0"):
+        try:
+            self.collect(network, keep)
+        except CniError as error:
+            errors.append(error)
+        _raise(errors)
+
+    def collect(self, network: NetworkList, valid: Iterable[tuple[str, str]]) -> None:
+        """The second half of `gc` alone: what is in the cache and not valid stays attached."""
+        errors: list[CniError] = []
+        if network.at_least("1.1.0") and not network.disable_gc:
+            keep = sorted(set(valid))
             attachments = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in keep]
             # the second key is what the specification called it before it was corrected (cni#1101)
             extra = {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Context"], None]
     Loader = Callable[[str], "Plugin | None"]
+    Collects = Callable[[str, Owner | None], bool]
 
     class Waits(Protocol):
         """Told where a call awaits an answer for long; an interrupted one finds the connection closed."""
@@ -69,9 +70,13 @@ class Host:
     of a name for a call in place, None when it is not one of ours; `defer` takes work that may be done after the
     answer was sent, on another object of the same namespace (one thread at a time uses one); equal work is done once.
     `deferring` says whether somebody really does it later.  `memory` is None where one call is all there is, `waits`
-    where nobody interrupts a call that waits long."""
+    where nobody interrupts a call that waits long.  `collects` is asked before GC removes anything; see
+    `Context.collects`."""
 
-    __slots__ = ("defer", "deferring", "firewall", "load", "memory", "namespace", "open_container", "settings", "waits")
+    __slots__ = (
+        *("collects", "defer", "deferring", "firewall", "load", "memory", "namespace", "open_container", "settings"),
+        "waits",
+    )
 
     def __init__(
         self,
@@ -83,10 +88,12 @@ class Host:
         defer: Callable[[Callable[[NamespaceApi], None]], None] | None = None,
         memory: Memory | None = None,
         waits: Waits | None = None,
+        collects: Collects | None = None,
     ) -> None:
         self.namespace = namespace
         self.memory = memory
         self.waits = waits
+        self.collects = collects
         self.firewall = firewall
         self.open_container = open_container
         self.settings = settings
@@ -142,7 +149,10 @@ class Context:
         """Another plugin serves `command` for the same request; the result of an ADD, else None (contract 1.13).
 
         Ours are called in place, others executed in the caller's network namespace.  DelegateError carries a failed
-        plugin's own code and text; CniError when there is no such plugin in CNI_PATH."""
+        plugin's own code and text; CniError when there is no such plugin in CNI_PATH.  Whoever is asked what GC removes
+        sees to the addresses himself: no other plugin asks him."""
+        if command == "GC" and self.host.collects is not None:
+            return None
         from pycni.invoke import Invoker
 
         invoker = Invoker(self._pass_on, self._call_in_place, self._execute)
@@ -168,6 +178,13 @@ class Context:
 
     def _execute(self, path: str, environment: Mapping[str, str], stdin: bytes) -> Completed:
         return execute(path, environment, stdin, self.host.namespace.entered)
+
+    def collects(self, what: str, owner: Owner | None = None) -> bool:
+        """Whether GC removes this: always, unless whoever runs it wants to be asked.  `what` names one thing, for
+        people and in the next run, too; `owner` is the attachment it was of, where that can be told.  Of what has no
+        name, such as a file that a killed call did not finish, `what` is ""."""
+        asked = self.host.collects
+        return asked is None or asked(what, owner)
 
     def warn(self, text: str) -> None:
         """A line for stderr; the call still succeeds."""

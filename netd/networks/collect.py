@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from netd.networks.places import Places
 from netd.sandbox.vanished import is_gone
@@ -25,8 +26,11 @@ from pycni.runtime import Runtime
 from pycni.settings import Settings
 from pycni.skeleton import Host
 from pycni.spec.errors import CniError, IncompatibleVersion
-from pycni_plugins import NAMES, load
+from pycni_plugins import NAMES, find
 from pycni_plugins.execution import execute
+
+if TYPE_CHECKING:
+    from pycni.skeleton import Collects, Loader
 
 GC_VERSION = "1.1.0"
 """The first version that has GC; lists of older ones are run as this one for it."""
@@ -38,15 +42,15 @@ FIRST = "eth0"
 def collect(path: str, places: Places) -> list[str]:
     """Runs DEL for every cached attachment of the list stored at `path`, then GC with none valid for each plugin.
     Returns what failed, one line each; a foreign plugin that does not know GC has nothing to collect."""
-    network = _read(path)
+    network = read(path)
     cache = ResultCache(places.cache_dir)
     gone = [each.attachment for each in cache.entries() if each.network == network.name and is_gone(each)]
-    with _runtime(places, cache) as runtime:
+    with runtime(places, cache) as running:
         # what is at that path by now, maybe the host's own namespace, is not theirs
-        failures = _delete(runtime, network, [each.replace(netns="") for each in gone])
+        failures = delete(running, network, [each.replace(netns="") for each in gone])
         for step in _steps(network):
             try:
-                runtime.gc(step, ())
+                running.gc(step, ())
             except CniError as error:
                 if step.version == GC_VERSION and error.code == IncompatibleVersion.code:
                     continue
@@ -54,33 +58,27 @@ def collect(path: str, places: Places) -> list[str]:
     return failures
 
 
-def give_back(path: str, places: Places, attachments: Iterable[tuple[str, str]]) -> list[str]:
-    """Runs DEL, without a namespace, for these attachments (container id, interface) of the list stored at `path`; what
-    failed, one line each.
-
-    Not CNI's GC, which takes everything that it is not told of: what an engine of this machine attaches at this very
-    moment would go."""
-    with _runtime(places, ResultCache(places.cache_dir)) as runtime:
-        found = [Attachment(container_id, "", ifname or FIRST) for container_id, ifname in attachments]
-        return _delete(runtime, _read(path), found)
-
-
-def _delete(runtime: Runtime, network: NetworkList, attachments: Iterable[Attachment]) -> list[str]:
+def delete(running: Runtime, network: NetworkList, attachments: Iterable[Attachment]) -> list[str]:
+    """DEL of each; what failed, one line each."""
     failures: list[str] = []
     for each in attachments:
         try:
-            runtime.delete(network, each)
+            running.delete(network, each if each.ifname else each.replace(ifname=FIRST))
         except CniError as error:
             failures.extend(str(error).splitlines())
     return failures
 
 
 @contextmanager
-def _runtime(places: Places, cache: ResultCache) -> Iterator[Runtime]:
-    """That runs our plugins in this process."""
+def runtime(
+    places: Places, cache: ResultCache, load: Loader = find, collects: Collects | None = None
+) -> Iterator[Runtime]:
+    """That runs our plugins, as `load` gives them, in this process.  `collects` is asked before GC removes anything
+    (`pycni.skeleton.Context.collects`)."""
     with Namespace.current() as namespace, _stand_ins() as directory:
         firewall = Firewall(namespace, places.run_dir)
-        host = Host(namespace, firewall, Namespace.open, Settings(run_dir=places.run_dir), load)
+        settings = Settings(run_dir=places.run_dir)
+        host = Host(namespace, firewall, Namespace.open, settings, load, collects=collects)
 
         def in_place(plugin: str, environment: Mapping[str, str], stdin: bytes) -> Completed | None:
             try:
@@ -100,7 +98,8 @@ def _pass_on(data: bytes) -> None:
     sys.stderr.write(data.decode(errors="replace"))
 
 
-def _read(path: str) -> NetworkList:
+def read(path: str) -> NetworkList:
+    """The list stored at `path`, be it retired; CniError, OSError."""
     with open(path, "rb") as file:
         text = file.read()
     return parse_list(text) if ".conflist" in os.path.basename(path) else parse_single(text)

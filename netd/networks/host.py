@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netd.networks.facts import HostFacts
 from netd.networks.places import Places
@@ -13,6 +13,10 @@ from pycni.kernel.model import InterfaceAddress, Link, Route
 from pycni.kernel.namespace import Namespace
 from pycni.kernel.routes import RTM_NEWROUTE, get_routes, parse_dropping
 from pycni.spec.address import Address, Prefix
+
+if TYPE_CHECKING:
+    from netd.networks.conflist import Network
+    from netd.networks.leftovers import Again, Leftovers, Terms
 
 MACHINE_ID = "/etc/machine-id"
 
@@ -137,8 +141,14 @@ class LiveHost:
 
         return collect(path, self._places)
 
-    def give_back(self, path: str, attachments: Iterable[tuple[str, str]]) -> list[str]:
-        """See `collect.give_back`."""
-        from netd.networks.collect import give_back
+    def leftovers(self, network: Network, terms: Terms) -> Leftovers:
+        """See `leftovers.look`."""
+        from netd.networks.leftovers import look
 
-        return give_back(path, self._places, attachments)
+        return look(network, self._places, terms)
+
+    def free(self, network: Network, found: Leftovers, again: Again) -> list[str]:
+        """See `leftovers.free`."""
+        from netd.networks.leftovers import free
+
+        return free(network, self._places, found, again)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from netd.networks import directory
 from netd.networks.conflist import OTHER, PYNET, Network
@@ -18,6 +18,9 @@ from netd.networks.plan import plan
 from netd.networks.request import Request
 from netd.networks.usage import LEASES, Attachment, attachments, cached_files, lease_dir, named
 from pycni.spec.errors import CniError
+
+if TYPE_CHECKING:
+    from netd.networks.leftovers import Again, Leftovers, Terms
 
 
 class Host(Protocol):
@@ -41,8 +44,13 @@ class Host(Protocol):
         every plugin GC.  Returns what failed."""
         ...
 
-    def give_back(self, path: str, attachments: Iterable[tuple[str, str]]) -> list[str]:
-        """Runs DEL without a namespace for these (container id, interface) through that list.  Returns what failed."""
+    def leftovers(self, network: Network, terms: Terms) -> Leftovers:
+        """What no attachment has any claim to; changes nothing."""
+        ...
+
+    def free(self, network: Network, found: Leftovers, again: Again) -> list[str]:
+        """Gives back the attachments of no use that `again` names, and what of `found` is still there.  Returns what
+        failed."""
         ...
 
 

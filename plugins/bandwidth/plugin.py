@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pycni.firewall.facts import Owner
-from pycni.firewall.naming import attachment_hash, ifb_name, network_hash, owner_comment, second_ifb_name
+from pycni.firewall.naming import attachment_hash, ifb_name, network_hash, owner_comment, owner_of, second_ifb_name
 from pycni.kernel import mirred, pseudo, qdisc
 from pycni.kernel.model import Link, format_mac
 from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
 from pycni.plan import ops, shaping
-from pycni.plan.teardown import empty_trash
+from pycni.plan.teardown import described, empty_trash
 from pycni.skeleton import Context, Plugin
 from pycni.spec import verbatim, version
 from pycni.spec.errors import CniError, NotAvailable
@@ -158,7 +158,8 @@ def gc(context: Context) -> None:
     for link in host.links():
         tag = _tag(link)
         stale = tag.startswith(network_hash(network) + "-") and tag not in valid
-        if link.kind == pseudo.IFB and (stale or (link.group == NEWBORN_GROUP and link.name.startswith("bwp"))):
+        found = stale or (link.group == NEWBORN_GROUP and link.name.startswith("bwp"))
+        if link.kind == pseudo.IFB and found and context.collects(described(link), owner_of(link.alias)):
             host.delete_link(link.index)
 
 

@@ -87,8 +87,9 @@ def gc(context: Context) -> None:
     failures.attempt(lambda: collect_links(context, keep, bridge.name))
     if bridge.has_ipam:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "GC"))
+    collect = context.host.firewall.collect
     for kind in (MASQUERADE, SPOOFCHECK):
-        failures.attempt(lambda kind=kind: context.host.firewall.collect(context.config.name, kind, keep))  # type: ignore[misc]
+        failures.attempt(lambda kind=kind: collect(context.config.name, kind, keep, context.collects))  # type: ignore[misc]
     failures.raise_first()
 
 

@@ -129,9 +129,11 @@ def gc(context: Context) -> None:
     lock = store.lock()
     try:
         for key, found in store.of_network(context.config.name):
-            if (found.owner.container_id, found.owner.ifname) not in keep:
+            owner = found.owner
+            if (owner.container_id, owner.ifname) not in keep and context.collects(f"names {key}", owner):
                 store.remove(key)
-        store.sweep(context.config.name)
+        if context.collects(""):
+            store.sweep(context.config.name)
     finally:
         os.close(lock)
 

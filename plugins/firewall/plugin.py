@@ -159,7 +159,8 @@ def delete(context: Context) -> None:
 
 def gc(context: Context) -> None:
     parse_for_removal(context.config)
-    context.host.firewall.collect(context.config.name, FIREWALL, context.config.valid_attachments())
+    keep = context.config.valid_attachments()
+    context.host.firewall.collect(context.config.name, FIREWALL, keep, context.collects)
 
 
 def status(context: Context) -> None:

@@ -198,7 +198,8 @@ def delete(context: Context) -> None:
 
 def gc(context: Context) -> None:
     parse(context.config, removing=True)
-    context.host.firewall.collect(context.config.name, PORTMAP, context.config.valid_attachments())
+    keep = context.config.valid_attachments()
+    context.host.firewall.collect(context.config.name, PORTMAP, keep, context.collects)
 
 
 def status(context: Context) -> None:

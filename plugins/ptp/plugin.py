@@ -64,7 +64,7 @@ def gc(context: Context) -> None:
     failures.attempt(lambda: collect_links(context, keep))
     if context.config.ipam_type:
         failures.attempt(lambda: context.delegate(context.config.ipam_type, "GC"))
-    failures.attempt(lambda: context.host.firewall.collect(context.config.name, MASQUERADE, keep))
+    failures.attempt(lambda: context.host.firewall.collect(context.config.name, MASQUERADE, keep, context.collects))
     failures.raise_first()
 
 

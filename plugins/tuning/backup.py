@@ -19,7 +19,7 @@ from pycni_plugins.tuning.config import Tuning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 def path_of(data_dir: str, owner: Owner) -> str:
@@ -103,8 +103,9 @@ def remove(data_dir: str, run_dir: str, owner: Owner) -> None:
     _unlink(_marker(run_dir, owner))
 
 
-def collect(run_dir: str, network: str, keep: Iterable[tuple[str, str]]) -> None:
-    """Removes the files of this network's attachments that are not in `keep`, pairs of container id and ifname."""
+def collect(run_dir: str, network: str, keep: Iterable[tuple[str, str]], wanted: Callable[[str], bool]) -> None:
+    """Removes the files of this network's attachments that are not in `keep`, pairs of container id and ifname, as far
+    as they are `wanted`."""
     valid = {attachment_hash(Owner(network, container_id, ifname)) for container_id, ifname in keep}
     try:
         names = os.listdir(f"{run_dir}/tuning")
@@ -113,8 +114,10 @@ def collect(run_dir: str, network: str, keep: Iterable[tuple[str, str]]) -> None
     for name in names:
         if name.startswith(network_hash(network) + "-") and name not in valid:
             marker = f"{run_dir}/tuning/{name}"
-            _unlink(os.readlink(marker))
-            _unlink(marker)
+            path = os.readlink(marker)
+            if wanted(f"backup {path}"):
+                _unlink(path)
+                _unlink(marker)
 
 
 def _marker(run_dir: str, owner: Owner) -> str:

@@ -171,7 +171,7 @@ def _check_link(tuning: Tuning, link: Link) -> None:
 def gc(context: Context) -> None:
     parse_for_removal(context.config, context.request.arguments)
     keep = context.config.valid_attachments()
-    backup.collect(context.host.settings.run_dir, context.config.name, keep)
+    backup.collect(context.host.settings.run_dir, context.config.name, keep, context.collects)
 
 
 def status(context: Context) -> None:

@@ -20,7 +20,7 @@ from pycni.spec.errors import CniError, FirewallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
     from types import TracebackType
     from typing import Protocol
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pycni.firewall.restore import Restored
     from pycni.kernel.namespace import Namespace
 
+    Collects = Callable[[str, Owner | None], bool]
+
     class Backend(Protocol):
         """What a backend can do; the caller holds the namespace's lock."""
 
@@ -38,11 +40,18 @@ if TYPE_CHECKING:
         def install(self, entry: Entry) -> None: ...
         def remove(self, owner: Owner, kind: str, facts: tuple[Fact, ...], search: bool) -> None: ...
         def missing(self, owner: Owner, kind: str, facts: tuple[Fact, ...]) -> list[str]: ...
-        def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]: ...
+        def collect(
+            self, network: str, kind: str, valid: AbstractSet[tuple[str, str]], wanted: Callable[[str], bool]
+        ) -> list[str]: ...
         def restore(self, entries: list[Entry]) -> Restored: ...
 
 
 NFTABLES = "nftables"
+
+
+def collect_all(_what: str, _owner: Owner | None) -> bool:
+    """What GC does unless whoever runs it wants to be asked."""
+    return True
 
 
 class _Lock:
@@ -264,17 +273,30 @@ class Firewall:
         with self._lock:
             return list(self._ledger.strangers(kind, known))
 
-    def collect(self, network: str, kind: str, keep: AbstractSet[tuple[str, str]]) -> list[str]:
-        """GC: remove everything of the network's attachments that are not in `keep`, (container id, interface) each;
-        what was removed."""
-        removed = []
+    def collect(
+        self,
+        network: str,
+        kind: str,
+        keep: AbstractSet[tuple[str, str]],
+        collects: Collects = collect_all,
+    ) -> list[str]:
+        """GC: remove everything of the network's attachments that are not in `keep`, (container id, interface) each,
+        and that `collects`, given what it is and whose, says yes to; what was removed.  Asked for "" it says whether
+        anything may be removed at all, such as what killed calls did not finish writing."""
+        removed, spared = [], set(keep)
         with self._lock:
             for entry in list(self._ledger.network(network, kind)):
                 owner = entry.owner
-                if owner.network == network and (owner.container_id, owner.ifname) not in keep:
+                if owner.network != network or (owner.container_id, owner.ifname) in keep:
+                    continue
+                what = f'{kind} rules of container "{owner.container_id}" interface "{owner.ifname}"'
+                if collects(what, owner):
                     self._remove(owner, kind, ())
-                    removed.append(f'{kind} rules of container "{owner.container_id}" interface "{owner.ifname}"')
-            self._ledger.sweep(network)
+                    removed.append(what)
+                else:
+                    spared.add((owner.container_id, owner.ifname))
+            if collects("", None):
+                self._ledger.sweep(network)
             for name in (IPTABLES, NFTABLES) if kind != SPOOFCHECK else ():
-                removed += self._backend(name).collect(network, kind, keep)
+                removed += self._backend(name).collect(network, kind, spared, lambda what: collects(what, None))
         return removed

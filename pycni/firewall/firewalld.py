@@ -14,7 +14,6 @@ from pycni.spec.errors import FirewallError, NotAvailable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from collections.abc import Set as AbstractSet
 
     from pycni.firewall.ledger import Entry, Ledger
     from pycni.firewall.restore import Restored
@@ -131,7 +130,7 @@ class FirewalldBackend:
 
         return each(self, entries)
 
-    def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]:  # noqa: ARG002
+    def collect(self, *_what: object) -> list[str]:
         """Nothing beyond what the ledger knows."""
         return []
 

@@ -107,8 +107,10 @@ class IptablesBackend:
         if any(self._iptables.has_chain(family, table, name) for name in names):
             self._iptables.change(family, table, lambda draft: self._withdraw(draft, owner, kind, facts, family))
 
-    def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]:
-        """Remove the network's chains of containers that are not valid; what was removed."""
+    def collect(
+        self, network: str, kind: str, valid: AbstractSet[tuple[str, str]], wanted: Callable[[str], bool]
+    ) -> list[str]:
+        """Remove the network's chains of containers that are not valid, those `wanted`; what was removed."""
         removed: list[str] = []
         if kind == naming.FIREWALL:
             return removed  # its rules name nobody: only the ledger knows
@@ -119,7 +121,7 @@ class IptablesBackend:
             found: list[str] = []
 
             def make(draft: Draft, found: list[str] = found) -> None:
-                found[:] = withdraw.strays(draft, network, kind, container_ids)
+                found[:] = withdraw.strays(draft, network, kind, container_ids, wanted)
 
             self._iptables.change(family, NAT, make)
             removed += [text for text in found if text not in removed]

@@ -65,6 +65,15 @@ def owner_comment(owner: Owner) -> str:
     return f"{attachment_hash(owner)}, {text}".encode()[:128].decode(errors="ignore")
 
 
+def owner_of(comment: str) -> Owner | None:
+    """Whom `owner_comment` was made for; None where that cannot be told for certain."""
+    tag, _, text = comment.partition(", net: ")
+    network, _, rest = text.partition(", if: ")
+    ifname, _, container_id = rest.partition(", id: ")
+    owner = Owner(network, container_id, ifname)
+    return owner if attachment_hash(owner) == tag else None
+
+
 def masquerade_chain(network: str, container_id: str) -> str:
     """`CNI-` and 24 hex digits; shared by all interfaces of one container on one network (contract 2.0.5)."""
     return f"CNI-{_digest(network + container_id)[:24]}"

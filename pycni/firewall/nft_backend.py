@@ -207,10 +207,13 @@ class NftBackend:
                     adding.append((_new(element, entry.owner), True))
         return adding
 
-    def collect(self, network: str, kind: str, valid: AbstractSet[tuple[str, str]]) -> list[str]:
-        """Remove what carries the network's name and belongs to none of the valid attachments; what was removed."""
+    def collect(
+        self, network: str, kind: str, valid: AbstractSet[tuple[str, str]], wanted: Callable[[str], bool]
+    ) -> list[str]:
+        """Remove what carries the network's name and belongs to none of the valid attachments, as far as it is
+        `wanted`; what was removed."""
         hashes = {attachment_hash(Owner(network, *each)) for each in valid}
-        removed = self._reference.collect(network, kind, hashes)
+        removed = self._reference.collect(network, kind, hashes, wanted)
         if not self._table.exists():
             return removed
         head = network_hash(network) + "-"
@@ -219,13 +222,14 @@ class NftBackend:
             for held in self._table.containing(static.SETS_OF_KIND[kind], head)
             if held.comment.startswith(head) and held.comment[:33] not in hashes
         ]
-        found += self._unclaimed(kind)
+        found = [held for held in (*found, *self._unclaimed(kind)) if wanted(_described(held))]
         self._table.commit(found, ())
-        # also of the attachments removed one by one before: each saw that the network had others
-        self._table.drop_all_unused()
-        removed += [f"nftables element of {held.set} ({_readable(held)})" for held in found]
+        if wanted(""):
+            # also of the attachments removed one by one before: each saw that the network had others
+            self._table.drop_all_unused()
+        removed += [_described(held) for held in found]
         if kind == "portmap":
-            removed += self._conditions.collect(network, hashes)
+            removed += self._conditions.collect(network, hashes, wanted)
         return removed
 
     def _unclaimed(self, kind: str) -> list[Held]:
@@ -294,5 +298,5 @@ def _subnets(entries: Iterable[Entry]) -> list[Element]:
     return found
 
 
-def _readable(held: Held) -> str:
-    return held.comment if held.is_shared else held.comment[35:]
+def _described(held: Held) -> str:
+    return f"nftables element of {held.set} ({held.comment if held.is_shared else held.comment[35:]})"

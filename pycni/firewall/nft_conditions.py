@@ -14,7 +14,7 @@ from pycni.spec.errors import FirewallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
 
     from pycni.firewall.ledger import Ledger
@@ -75,10 +75,11 @@ class Conditions:
         if self._table.chain_exists(chain):
             self._write(chain, [])
 
-    def collect(self, network: str, valid: AbstractSet[str]) -> list[str]:
-        """Remove the chains of the network's attachments that are not valid; what was removed."""
+    def collect(self, network: str, valid: AbstractSet[str], wanted: Callable[[str], bool]) -> list[str]:
+        """Remove the chains of the network's attachments that are not valid, those `wanted`; what was removed."""
         keep = {chain_name(attachment) for attachment in valid}
         found = [chain for chain in self._table.chains(PREFIX + network_hash(network)) if chain not in keep]
+        found = [chain for chain in found if wanted(f"nftables chain {chain}")]
         for chain in found:
             self._write(chain, [])
         return [f"nftables chain {chain}" for chain in found]

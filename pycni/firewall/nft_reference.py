@@ -41,13 +41,17 @@ class ReferenceTables:
         else:
             self._remove(kind, lambda comment: comment == owner.container_id)
 
-    def collect(self, network: str, kind: str, valid: AbstractSet[str]) -> list[str]:
-        """Remove the network's rules whose attachment hash is not valid; port rules do not name their network."""
+    def collect(self, network: str, kind: str, valid: AbstractSet[str], wanted: Callable[[str], bool]) -> list[str]:
+        """Remove the network's rules whose attachment hash is not valid, as far as they are `wanted`; port rules do not
+        name their network."""
         if kind != "masquerade":
             return []
         head = network_hash(network) + "-"
-        gone = self._remove(kind, lambda comment: comment.startswith(head) and comment[:33] not in valid)
-        return [f"nftables masquerade rule ({comment[35:]})" for comment in gone]
+        gone = self._remove(
+            kind,
+            lambda comment: comment.startswith(head) and comment[:33] not in valid and wanted(_described(comment)),
+        )
+        return [_described(comment) for comment in gone]
 
     def _remove(self, kind: str, selected: Callable[[str], bool]) -> list[str]:
         removed: list[str] = []
@@ -77,3 +81,7 @@ class ReferenceTables:
                 if self._nftables.chain(family, table, chain) is None:
                     return []
         raise FirewallError(f"removing rules from nftables chain {table} {chain}: {failure}")
+
+
+def _described(comment: str) -> str:
+    return f"nftables masquerade rule ({comment[35:]})"

@@ -101,9 +101,11 @@ def _release_bridge(draft: Draft, fact: Isolate) -> None:
         draft.drop_chain(FILTER, STAGE_2)
 
 
-def strays(draft: Draft, network: str, kind: str, container_ids: Iterable[str]) -> list[str]:
-    """Remove the chains that name this network in a comment and belong to none of the valid containers; what was
-    removed, for a report."""
+def strays(
+    draft: Draft, network: str, kind: str, container_ids: Iterable[str], wanted: Callable[[str], bool]
+) -> list[str]:
+    """Remove the chains that name this network in a comment and belong to none of the valid containers, those whose
+    description is `wanted`; what was removed, for a report."""
     name_of = naming.masquerade_chain if kind == naming.MASQUERADE else naming.port_chain
     entry = "POSTROUTING" if kind == naming.MASQUERADE else DNAT
     prefix = "CNI-" if kind == naming.MASQUERADE else "CNI-DN-"
@@ -113,25 +115,31 @@ def strays(draft: Draft, network: str, kind: str, container_ids: Iterable[str]) 
     gone: dict[str, str] = {}
     for rule in list(draft.rules(NAT, entry)):
         chain = rule.rpartition(" -j ")[2]
-        if head in rule and chain.startswith(prefix) and chain not in valid:
+        if head in rule and chain.startswith(prefix) and chain not in valid and wanted(_described(chain, rule)):
             draft.delete(NAT, entry, rule)
             gone[chain] = rule
     for chain in gone:
         draft.drop_chain(NAT, chain)
-    removed = [f"chain {chain} ({_comment_of(rule)})" for chain, rule in gone.items()]
-    removed += _orphans(draft, head, prefix, valid) if kind == naming.MASQUERADE else []
+    removed = [_described(chain, rule) for chain, rule in gone.items()]
+    removed += _orphans(draft, head, prefix, valid, wanted) if kind == naming.MASQUERADE else []
     return removed
 
 
-def _orphans(draft: Draft, head: str, prefix: str, valid: set[str]) -> list[str]:
+def _orphans(draft: Draft, head: str, prefix: str, valid: set[str], wanted: Callable[[str], bool]) -> list[str]:
     """Chains of the network without a jump to them, as an interrupted reference ADD leaves them."""
     removed = []
     for chain in draft.chains(NAT):
         rules = draft.rules(NAT, chain)
         if chain.startswith(prefix) and chain not in valid and rules and all(head in rule for rule in rules):
-            removed.append(f"chain {chain} ({_comment_of(rules[0])})")
-            draft.drop_chain(NAT, chain)
+            what = _described(chain, rules[0])
+            if wanted(what):
+                removed.append(what)
+                draft.drop_chain(NAT, chain)
     return removed
+
+
+def _described(chain: str, rule: str) -> str:
+    return f"chain {chain} ({_comment_of(rule)})"
 
 
 def _comment_of(rule: str) -> str:

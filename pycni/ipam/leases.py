@@ -80,6 +80,14 @@ class LeaseBook:
         with locked:
             return locked.holds(container_id, ifname)
 
+    def illegible(self, before: float) -> tuple[Freed, ...]:
+        """What `sweep` would give back."""
+        locked = self._store.open_existing(self._data_dir, self._network)
+        if locked is None:
+            return ()
+        with locked:
+            return tuple(locked.illegible(before).values())
+
     def sweep(self, before: float) -> tuple[Freed, ...]:
         """Give back the leases that name no attachment: empty ones, and illegible ones written before this moment (unix
         seconds; who has booted since knows that their writer is gone).  StoreError after all were tried."""

@@ -363,16 +363,21 @@ class LockedNetwork:
         self._remove_all([*owned, *sorted(index.ownerless)])
         return bool(owned)
 
-    def sweep(self, before: float) -> tuple[Freed, ...]:
-        """Give back every lease that says of no attachment, so that no DEL ever will: those without an owner, and those
-        with something illegible in them that were last written before this moment (unix seconds)."""
-        freed: dict[str, Freed] = {}
+    def illegible(self, before: float) -> dict[str, Freed]:
+        """By their paths, the leases that name no attachment, so that no DEL will ever give them back: those without an
+        owner, and those with something illegible in them that were last written before this moment (unix seconds)."""
+        found: dict[str, Freed] = {}
         for path, content in self._loaded().paths.items():
             address = _parse_name(path)
             if address is None or content is None or owner_of(content) is not None:
                 continue
             if not trimmed(content) or os.stat(path, dir_fd=self._directory).st_mtime < before:
-                freed[path] = Freed(address, "", "")
+                found[path] = Freed(address, "", "")
+        return found
+
+    def sweep(self, before: float) -> tuple[Freed, ...]:
+        """Give back the illegible ones."""
+        freed = self.illegible(before)
         self._remove_all(freed)
         return tuple(freed.values())
 

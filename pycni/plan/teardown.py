@@ -6,7 +6,7 @@ import os
 from errno import EBUSY, ENODEV
 
 from pycni.firewall.facts import Owner
-from pycni.firewall.naming import attachment_hash, network_hash, newborn_group
+from pycni.firewall.naming import attachment_hash, network_hash, newborn_group, owner_of
 from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP, Namespace
 from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError, KernelError
@@ -128,8 +128,13 @@ def collect_links(context: Context, keep: AbstractSet[tuple[str, str]], bridge: 
         tag = link.alias.partition(",")[0]
         stale = tag.startswith(network_hash(network) + "-") and tag not in valid
         newborn = link.group == newborn_group(network) or (link.group == NEWBORN_GROUP and link.master in masters)
-        if stale or newborn:
+        if (stale or newborn) and context.collects(described(link), owner_of(link.alias)):
             host.delete_link(link.index)
+
+
+def described(link: Link) -> str:
+    """For GC: two links of one name are not the same."""
+    return f"link {link.name}, number {link.index} ({link.alias.partition(', ')[2] or 'unfinished'})"
 
 
 def remove_interface(context: Context, host_name: str, link: Link | None) -> None:

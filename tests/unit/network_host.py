@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from netd.networks.conflist import Network
 from netd.networks.facts import HostFacts
+from netd.networks.leftovers import Again, Leftovers, Terms
 from pycni.spec.errors import CniError
 
 
@@ -19,7 +21,12 @@ class FakeHost:
         self.accesses: set[str] = set()
         self.uplinks = HostFacts()
         self.collected: list[str] = []
+        self.attached: dict[str, set[tuple[str, str]]] = {}
+        self.left: dict[str, Leftovers] = {}
         self.given_back: dict[str, list[tuple[str, str]]] = {}
+        self.kept: dict[str, set[tuple[str, str]]] = {}
+        self.freed: dict[str, tuple[str, ...]] = {}
+        self.meanwhile: Callable[[], None] = lambda: None
         self.failures: list[str] = []
 
     def facts(self) -> HostFacts:
@@ -42,6 +49,14 @@ class FakeHost:
         self.collected.append(json.loads(Path(path).read_text())["name"])
         return self.failures
 
-    def give_back(self, path: str, attachments: Iterable[tuple[str, str]]) -> list[str]:
-        self.given_back[json.loads(Path(path).read_text())["name"]] = list(attachments)
+    def leftovers(self, network: Network, terms: Terms) -> Leftovers:
+        self.attached[network.name] = set(terms.attached)
+        return self.left.get(network.name, Leftovers())
+
+    def free(self, network: Network, found: Leftovers, again: Again) -> list[str]:
+        self.meanwhile()
+        dead, terms = again()
+        self.given_back[network.name] = [(each.container_id, each.ifname) for each in dead]
+        self.kept[network.name] = set(terms.attached)
+        self.freed[network.name] = found.things
         return self.failures

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from test_cli_networks import Shell
 
+from netd.networks import gc_run
+from netd.networks.leftovers import Leftovers
+from netd.networks.places import from_environment
 from pycni import cache
 
 GONE, LIVES, STOPPED, UNKNOWN = (letter * 64 for letter in "abcd")
+LEFT = Leftovers(("link veth1, number 7 (unfinished)", "lease of 10.9.0.9 that names nobody"), asked=("theirs",))
 
 
 @pytest.fixture
@@ -74,3 +78,60 @@ def test_a_list_may_forbid_it(pynet: Shell, tmp_path: Path) -> None:
 def test_an_unknown_network_is_named(pynet: Shell) -> None:
     status, _, err = pynet.run("gc nosuch")
     assert status == 1 and "nosuch" in err
+
+
+def test_what_belongs_to_no_attachment_is_shown_and_freed(pynet: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc_run, "SETTLED", 0.0)
+    pynet.host.left["mynet"] = LEFT
+    lines = pynet.ok("gc").splitlines()
+    assert [line.split(None, 4) for line in lines[3:5]] == [
+        ["mynet", "-", "-", "-", f"of no attachment: {what}"] for what in LEFT.things
+    ]
+    assert lines[5:] == [
+        "Network mynet: --force has the plugin theirs free what else is left over.",
+        "Nothing was changed; pynet gc --force gives these back.",
+    ]
+    everybody = {(each, "eth0") for each in (GONE, LIVES, STOPPED, UNKNOWN)}
+    assert pynet.host.attached == {"mynet": everybody}
+    told = json.loads(pynet.ok("gc --force --json"))
+    assert [each["Reason"] for each in told if not each["Container"]] == [
+        f"of no attachment: {it}" for it in LEFT.things
+    ]
+    assert pynet.host.freed == {"mynet": LEFT.things}
+    assert pynet.host.kept == {"mynet": {(LIVES, "eth0"), (UNKNOWN, "eth0")}}
+
+
+def test_whoever_attaches_again_meanwhile_keeps_what_he_has(pynet: Shell, tmp_path: Path) -> None:
+    """His lease is another one."""
+    path = tmp_path / "leases/mynet/10.9.0.4"
+
+    def start_again() -> None:
+        path.unlink()
+        (path.parent / "10.9.0.6").write_bytes(f"{STOPPED}\r\neth0".encode())
+
+    pynet.host.meanwhile = start_again
+    pynet.ok("gc --force")
+    assert pynet.host.given_back == {"mynet": [(GONE, "eth0")]}
+    assert (STOPPED, "eth0") in pynet.host.kept["mynet"]
+
+
+def test_whoever_runs_by_then_keeps_what_he_has(pynet: Shell, tmp_path: Path) -> None:
+    networks = gc_run.collector(
+        from_environment(pynet.environ), str(tmp_path / "root"), {"PATH": "/nowhere"}, pynet.host
+    )
+    (found,) = networks.survey()
+    (tmp_path / f"run/containers/{STOPPED}").mkdir()
+    assert networks.free(found) == []
+    assert pynet.host.given_back == {"mynet": [(GONE, "eth0")]}
+
+
+def test_plugins_that_cannot_be_asked_are_named(pynet: Shell) -> None:
+    pynet.host.left["mynet"] = Leftovers(unasked=("theirs", "another"))
+    assert "theirs" not in pynet.ok("gc")
+    assert "Network mynet: the plugins theirs, another cannot be asked while others attach." in pynet.ok("gc --all")
+
+
+def test_what_could_not_be_looked_at_is_told(pynet: Shell) -> None:
+    pynet.host.left["mynet"] = Leftovers(failures=("bridge: no such key",))
+    status, _, err = pynet.run("gc")
+    assert (status, err) == (1, "pynet: network mynet: bridge: no such key\n")

@@ -298,14 +298,22 @@ def test_strays_spare_other_networks_and_valid_containers() -> None:
         chains.install(draft, Owner(network, container, "eth0"), facts, 4)
     draft.commit()
     draft = Draft(tables)
-    removed = withdraw.strays(draft, "net", "portmap", ["valid"])
+    gone = naming.port_chain("net", "gone")
+    asked: list[str] = []
+
+    def refuse(what: str) -> bool:
+        asked.append(what)
+        return False
+
+    assert withdraw.strays(draft, "net", "portmap", ["valid"], refuse) == []
+    assert set(asked) == {f'chain {gone} (dnat name: "net" id: "gone")'} and not draft.commands
+    removed = withdraw.strays(draft, "net", "portmap", ["valid"], lambda what: what in asked)
     kernel = Tables()
     kernel.parse(listing(tables))
     replay(kernel, restore_input(draft.commands))
     draft.commit()
     assert kernel == tables
-    gone = naming.port_chain("net", "gone")
-    assert removed == [f'chain {gone} (dnat name: "net" id: "gone")']
+    assert removed == asked[:1]
     left = {chain for _, chain in tables.chains if chain.startswith("CNI-DN-")}
     assert left == {naming.port_chain("net", "valid"), naming.port_chain("net2", "gone")}
 
