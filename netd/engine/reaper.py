@@ -51,6 +51,8 @@ class Reaper:
     def defer(self, place: Place, work: Work) -> None:
         """Does `work` soon, on a Namespace object of `place`; the place is kept until then."""
         self._places.keep(place)
+        # whoever asks for it is still to be answered
+        self._last_call = monotonic()
         with self._lock:
             self._pending += 1
         self._queue.put((place, work))

@@ -275,7 +275,7 @@ class Worker:
         while not _answers(request["socket"], frame):
             if os.waitpid(pid, os.WNOHANG)[0]:
                 self.services.discard(pid)
-                raise RuntimeError(f"{request['argv'][0]} ended at once")
+                raise RuntimeError(f"{request['argv'][0]} ended at once: {_last_words(request['log'])}")
             if perf_counter() - began > SERVICE_LIMIT:
                 raise RuntimeError(f"{request['argv'][0]} does not answer on {request['socket']}")
             sleep(0.002)
@@ -346,6 +346,11 @@ def _answers(path: str, frame: bytes) -> bool:
             return bool(peer.recv(1))
         except OSError:
             return False
+
+
+def _last_words(log: str) -> str:
+    with open(log, errors="replace") as file:
+        return file.read()[-2000:].strip()
 
 
 def _status(path: str) -> dict[str, str]:
