@@ -9,7 +9,7 @@ from netd.cli.context import Context
 from netd.cli.flags import Arguments
 from netd.cli.predefined import NAMES
 from netd.networks import manage
-from netd.networks.errors import NetworkError, NotFound
+from netd.networks.errors import Damaged, NetworkError, NotFound
 
 
 def rm(context: Context, arguments: Arguments) -> int:
@@ -23,7 +23,7 @@ def rm(context: Context, arguments: Arguments) -> int:
             if wanted in NAMES:
                 context.complain(f"{wanted} is a pre-defined network and cannot be removed")
                 failed = 1
-            elif not arguments.force:
+            elif not arguments.force or isinstance(error, Damaged):
                 context.complain(error.msg + hints.of_container(context, wanted, "rm"))
                 failed = 1
         except NetworkError as error:

@@ -54,7 +54,9 @@ def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str])
     """Attaches; AttachFailed, with nothing left, when a plugin fails; NotFound; InvalidRequest names what is wrong;
     AlreadyConnected, in docker's words."""
     network = _list(wanted, places)
-    with Namespace.open(wish.netns) as namespace:
+    with Namespace.open(wish.netns) as namespace, Namespace.current() as own:
+        if namespace.identity == own.identity:
+            raise InvalidRequest(f"namespace {wish.netns}: is the host's own")
         present = {link.name for link in namespace.links()}
     _refuse_second(wanted, wish, places, present)
     ifname = wish.ifname or next(name for name in (f"eth{number}" for number in range(1000)) if name not in present)

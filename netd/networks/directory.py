@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from netd.networks.conflist import Malformed, Network, read
-from netd.networks.errors import Ambiguous, NameTaken, NotFound
+from netd.networks.errors import Ambiguous, Damaged, NameTaken, NotFound
 from pycni.record import Record
 
 EXTENSIONS = (".conflist", ".conf", ".json")
@@ -40,7 +40,8 @@ class Inventory(Record):
     retired: tuple[Network, ...] = ()
 
     def find(self, wanted: str) -> Network:
-        """By exact id, exact name, then unique id prefix (docker's precedence); raises NotFound or Ambiguous."""
+        """By exact id, exact name, then unique id prefix (docker's precedence); raises NotFound, also as Damaged, or
+        Ambiguous."""
         for network in self.networks:
             if wanted in (network.id, network.name):
                 return network
@@ -49,6 +50,9 @@ class Inventory(Record):
             raise Ambiguous(f"network {wanted}: the id prefix fits {' and '.join(item.name for item in matches)}")
         if matches:
             return matches[0]
+        for each in self.unreadable:
+            if os.path.basename(each.file).rpartition(".")[0] in (wanted, f"nerdctl-{wanted}"):
+                raise Damaged(f"network {wanted} not found: {each.file}: {each.reason}; mend or remove that file")
         raise NotFound(f"network {wanted} not found")
 
 

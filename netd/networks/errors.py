@@ -7,6 +7,7 @@ NetworkError            400
 ├── BridgeTaken         403  the bridge device belongs to someone else
 ├── NameTaken           409  another list has this name
 ├── NotFound            404
+│   └── Damaged         404  there is a file of the name, but no list in it
 ├── Ambiguous           400  an id prefix fits several networks
 ├── AlreadyConnected    403  the container is attached to this network
 ├── InUse               403  containers are attached
@@ -57,6 +58,10 @@ class NotFound(NetworkError):
     """No list has this name or id."""
 
     status = 404
+
+
+class Damaged(NotFound):
+    """There is a file of the network's name that holds no list, so nothing of the network is known."""
 
 
 class Ambiguous(NetworkError):

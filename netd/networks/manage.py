@@ -102,7 +102,7 @@ def removable(wanted: str, inventory: Inventory) -> Network:
     try:
         return inventory.find(wanted)
     except NotFound:
-        return Inventory(inventory.retired).find(wanted)
+        return Inventory(inventory.retired, inventory.unreadable).find(wanted)
 
 
 def _refuse(network: Network, places: Places, force: bool) -> None:

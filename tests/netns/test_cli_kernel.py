@@ -176,6 +176,15 @@ def test_of_two_creating_one_name_one_wins(host: Sandbox) -> None:
     assert sorted(out.split()) == ["0", "1", "1", "1"]
 
 
+def test_the_hosts_own_namespace_is_not_connected(host: Sandbox) -> None:
+    plugin_dir(host)
+    host.ok("pynet create mynet")
+    before = state(host)
+    done = host.run("pynet connect mynet ns:/proc/self/ns/net")
+    assert (done.returncode, done.stderr) == (1, "pynet: namespace /proc/self/ns/net: is the host's own\n")
+    assert state(host) == before
+
+
 def test_without_root_the_error_is_one_line(host: Sandbox) -> None:
     # with no more than the right to search directories: the checkout may be below /root
     search = "--inh-caps=+dac_read_search --ambient-caps=+dac_read_search"

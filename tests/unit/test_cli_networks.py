@@ -171,6 +171,17 @@ def test_an_unreadable_list_is_a_warning(pynet: Shell) -> None:
     assert status == 0 and "bad.conflist: not JSON" in err
 
 
+@pytest.mark.parametrize("line", ["rm web", "rm --force web", "inspect web"])
+def test_a_network_whose_list_is_damaged_is_not_just_absent(pynet: Shell, line: str) -> None:
+    pynet.ok("create web")
+    path = pynet.root / "net.d" / "web.conflist"
+    path.write_text(path.read_text()[:-20])
+    status, out, err = pynet.run(line)
+    assert status == 1 and "web" not in out.split()
+    assert f"pynet: network web not found: {path}: not JSON" in err and err.endswith("; mend or remove that file\n")
+    assert pynet.run("create web")[0] == 1 and path.exists()
+
+
 def test_an_unwritable_directory_is_one_line(pynet: Shell) -> None:
     (pynet.root / "net.d").write_text("a file")
     status, _out, err = pynet.run("create web")
