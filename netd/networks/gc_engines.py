@@ -12,7 +12,7 @@ from netd.networks.boot import boot_moment
 from netd.networks.gc import Engines
 from netd.sandbox import foreign
 
-_PODMAN = ("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.State}} {{.Names}}")
+_PODMAN = ("ps", "--all", "--format", "json")
 _PODMAN_SECONDS = 30
 _STARTED = "containers"
 """Below RUN: a directory for each container that runs, from the first step of its start to the last of its end."""
@@ -28,7 +28,8 @@ def engines(environ: Mapping[str, str], run_dir: str, root: str) -> Engines:
         for task in foreign.tasks(state):
             what = f"{foreign.name_of(task) or task.id[:12]} in containerd's namespace {task.namespace}"
             # nerdctl's name for it, which `pynet connect` uses as well, and the CRI's
-            running |= {f"{task.namespace}-{task.id}": what, task.id: what}
+            known = stopped if foreign.has_ended(task) else running
+            known |= {f"{task.namespace}-{task.id}": what, task.id: what}
             prefixes[f"{task.namespace}-"] = f"containerd's namespace {task.namespace}"
     _ask_podman(environ, running, stopped)
     stopped = {key: what for key, what in stopped.items() if key not in running}
@@ -62,13 +63,18 @@ def _ask_podman(environ: Mapping[str, str], running: dict[str, str], stopped: di
         )
     except (OSError, subprocess.SubprocessError):
         return
-    for line in done.stdout.splitlines():
-        container_id, state, *names = line.split()
-        what = f"container {names[0] if names else container_id[:12]} of podman"
-        if state == "exited":
-            stopped[container_id] = what
-        else:
-            running[container_id] = what
+    _sort_podman(done.stdout, running, stopped)
+
+
+def _sort_podman(told: str, running: dict[str, str], stopped: dict[str, str]) -> None:
+    try:
+        found = {str(each["Id"]): each for each in json.loads(told)}
+    except (ValueError, KeyError, TypeError):
+        return
+    for container_id, each in found.items():
+        names = each.get("Names") or [container_id[:12]]
+        known = stopped if each.get("State") == "exited" else running
+        known[container_id] = f"container {names[0]} of podman"
 
 
 def _names(folder: str) -> list[str]:

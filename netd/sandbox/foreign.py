@@ -63,12 +63,31 @@ def states(environ: Mapping[str, str], proc: str = "/proc") -> tuple[str, ...]:
     variable says which."""
     address = environ.get(ADDRESS, "").removeprefix("unix://")
     found = [] if address else [CONTAINERD_STATE]
-    for pid in filter(str.isdecimal, _names(proc)):
-        at, told = _shim(f"{proc}/{pid}")
-        if at and address in ("", told):
-            found.append(at)
+    found += [at for at, told in _shims(proc) if address in ("", told)]
     by_path = {os.path.realpath(f"{state}/{_TASKS}"): state for state in found}
     return tuple(by_path.values()) or (os.path.dirname(address),)
+
+
+def _shims(proc: str) -> Iterator[tuple[str, str]]:
+    """State directory and address, each as often as there are shims."""
+    for pid in filter(str.isdecimal, _names(proc)):
+        at, told = _shim(f"{proc}/{pid}")
+        if at:
+            yield at, told
+
+
+def has_ended(task: Task, proc: str = "/proc") -> bool:
+    """Whether its first process is gone; containerd keeps the bundle until somebody deletes the task.  False when
+    unsure, as where none of its containerd's processes is among those that we see."""
+    try:
+        with open(f"{task.bundle}/init.pid", encoding="ascii") as file:
+            pid = int(file.read())
+    except (OSError, ValueError):
+        return False
+    root = os.path.realpath(os.path.dirname(os.path.dirname(task.bundle)))
+    return not os.path.exists(f"{proc}/{pid}") and any(
+        os.path.realpath(f"{at}/{_TASKS}") == root for at, _ in _shims(proc)
+    )
 
 
 def _shim(process: str) -> tuple[str, str]:

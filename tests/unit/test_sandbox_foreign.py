@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netd.networks.errors import Ambiguous, InvalidRequest, NotFound
-from netd.sandbox.foreign import Target, find, states
+from netd.sandbox.foreign import Target, find, has_ended, states, tasks
 
 WEB, DB, POD = "aa11" * 16, "aa22" * 16, "bb33" * 16
 OWN = f"/proc/{os.getpid()}/ns/net"
@@ -118,3 +118,21 @@ def test_the_command_line_can_afford_it() -> None:
     script = "import sys, netd.sandbox.foreign; print([m for m in ('msgspec', 'asyncio', 'h11') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_task_has_ended_when_its_process_is_gone_and_its_shim_is_seen(tmp_path: Path) -> None:
+    proc = tmp_path / "proc"
+    root = tmp_path / "state/io.containerd.runtime.v2.task"
+    bundles = {name: root / f"default/{name}" for name in ("lives", "ended", "begins")}
+    for bundle in bundles.values():
+        bundle.mkdir(parents=True)
+    (bundles["lives"] / "init.pid").write_text("20")
+    (bundles["ended"] / "init.pid").write_text("21")
+    (proc / "20").mkdir(parents=True)
+
+    def ended() -> set[str]:
+        return {task.id for task in tasks(str(tmp_path / "state")) if has_ended(task, str(proc))}
+
+    assert ended() == set(), "processes of another pid namespace"
+    shim(proc, 10, bundles["lives"], "/run/first.sock")
+    assert ended() == {"ended"}
