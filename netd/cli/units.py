@@ -182,9 +182,10 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
         changed.append(path)
     if is_running():
         _systemctl("daemon-reload")
-        _systemctl("enable", "--now", "--quiet", SOCKET, NAMES, API_SOCKET, API, LEASES_SOCKET)
         if changed:
+            # first: not those that are only now started
             _systemctl("try-restart", SERVICE, NAMES, API, LEASES)
+        _systemctl("enable", "--now", "--quiet", SOCKET, NAMES, API_SOCKET, API, LEASES_SOCKET)
     return changed
 
 

@@ -254,8 +254,8 @@ def test_units_are_written_once_and_removed(tmp_path: Path, monkeypatch: pytest.
     enabled = ("pynetd.socket", started[1], "pynetd-api.socket", started[2], "pynetd-dhcp.socket")
     assert asked == [
         ("daemon-reload",),
-        ("enable", "--now", "--quiet", *enabled),
         ("try-restart", *started),
+        ("enable", "--now", "--quiet", *enabled),
     ]
     assert units.add(folder, "/run/other") == []
     assert ("try-restart", *started) not in asked[3:]
