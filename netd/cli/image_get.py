@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netd.cli import progress
 from netd.cli.amounts import check_platform
-from netd.cli.client import query
+from netd.cli.client import NoDaemon, query
 from netd.failure import Failure, InvalidParameter
 
 TYPE_CHECKING = False
@@ -49,8 +49,7 @@ def load(context: Context, arguments: Arguments) -> int:
     if not arguments.input and context.input.isatty():
         raise InvalidParameter("image load: give an archive: --input FILE, or on standard input")
     quiet = arguments.quiet or not context.out.isatty()
-    response = context.daemon.upload(query("/images/load", quiet=quiet), _content(context, arguments.input))
-    progress.show(response.lines(), context.out)
+    _send(context, query("/images/load", quiet=quiet), arguments.input, False)
     return 0
 
 
@@ -62,9 +61,19 @@ def take(context: Context, arguments: Arguments) -> int:
     path = query("/images/create", fromSrc="-", repo=name, tag=tag, message=arguments.message)
     for change in arguments.change:
         path += f"&{query('', changes=change)[1:]}"
-    response = context.daemon.upload(path, _content(context, "" if arguments.file == "-" else arguments.file))
-    progress.show(response.lines(), context.out, results_only=not context.out.isatty())
+    _send(context, path, "" if arguments.file == "-" else arguments.file, not context.out.isatty())
     return 0
+
+
+def _send(context: Context, path: str, file: str, results_only: bool) -> None:
+    """Failure names the file, if it is one."""
+    content = _content(context, file)
+    try:
+        progress.show(context.daemon.upload(path, content).lines(), context.out, results_only)
+    except NoDaemon:
+        raise
+    except Failure as error:
+        raise Failure(f"{file}: {error}" if file else str(error)) from None
 
 
 def _content(context: Context, path: str) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from netd.networks.places import Places
 from netd.networks.usage import attachments
 from netd.ports.grammar import PublishedPort
 from pycni.cache import Attachment, ResultCache
-from pycni.invoke import Invoker
+from pycni.invoke import Invoker, find_in_path
 from pycni.kernel.namespace import Namespace
 from pycni.netlist import NetworkList, read_list
 from pycni.record import Record
@@ -63,6 +63,7 @@ def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str])
     if ifname in present:
         raise InvalidRequest(f"--ifname {ifname}: the namespace {wish.netns} has an interface of this name")
     attachment = Attachment(wish.container_id, wish.netns, ifname, _args(wish), _capabilities(network, wish))
+    _refuse_missing(network, places)
     runtime = _runtime(places, environ)
     try:
         return attachment, runtime.add(network, attachment)
@@ -72,6 +73,15 @@ def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str])
         except CniError as second:
             raise AttachFailed(f"{error}; cleaning up after it failed too: {second}") from None
         raise AttachFailed(str(error)) from None
+
+
+def _refuse_missing(network: NetworkList, places: Places) -> None:
+    """A plugin that is not there: told before anything is done that would have to be undone."""
+    for plugin in network.plugins:
+        try:
+            find_in_path(plugin.type, places.cni_path)
+        except CniError as error:
+            raise AttachFailed(f"network {network.name}: {error}; `pynet install` puts ours there") from None
 
 
 def _refuse_second(wanted: str, wish: Wish, places: Places, present: set[str]) -> None:

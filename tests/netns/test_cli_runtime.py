@@ -30,6 +30,15 @@ def state(host: RuntimeSandbox, name: str, field: str) -> str:
     return host.ok(f"pynet container inspect -f '{{{{.{field}}}}}' {name}").strip()
 
 
+def test_a_namespace_is_not_connected_without_plugins(host: RuntimeSandbox) -> None:
+    host.ok("ip netns add other")
+    done = host.run("pynet connect mynet ns:/run/netns/other")
+    missing = 'network mynet: failed to find plugin "bridge" in path [/opt/cni/bin]'
+    assert (done.returncode, done.stderr) == (1, f"pynet: {missing}; `pynet install` puts ours there\n")
+    assert host.ok("ls /var/lib/cni/results 2>/dev/null || true") == ""
+    host.ok("ip netns del other")
+
+
 @pytest.mark.parametrize(
     ("command", "status"),
     [
@@ -328,6 +337,8 @@ def test_figures_limits_and_history(host: RuntimeSandbox) -> None:
         assert host.ok(f"pynet image history -q --no-trunc {IMAGE}") == host.ok(
             f"pynet image inspect -f '{{{{.Id}}}}' {IMAGE}"
         )
+        for command in ("load -i /etc/passwd", "import /etc/passwd"):
+            assert host.run(f"pynet image {command}").stderr.startswith("pynet: /etc/passwd: ")
         host.ok("cd / && mkdir -p /run/empty && tar -C /run/empty -c . | pynet image import -")
         removed = host.ok("pynet image prune -f").splitlines()
         assert removed[0].startswith("Deleted: sha256:") and removed[-1].startswith("Total reclaimed space: ")

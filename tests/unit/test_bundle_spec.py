@@ -267,7 +267,7 @@ def _seconds(call: Any) -> float:
         ({}, {"cgroup_parent": "../up"}, "invalid cgroup parent: ../up"),
         ({}, {"sysctls": {"vm.swappiness": "1"}}, "sysctl 'vm.swappiness=1' is not allowed"),
         ({}, {"security_opt": ["x"]}, 'invalid --security-opt 1: "x"'),
-        ({}, {"memory": 1}, "Minimum memory limit allowed is 6MB"),
+        ({}, {"memory": 1}, "Minimum memory limit allowed is 6MB (--memory)"),
         ({}, {"binds": ["/a:/b", "/c:/b"]}, "Duplicate mount point: /b"),
         (
             {},

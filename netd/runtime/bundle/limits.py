@@ -23,15 +23,17 @@ _ULIMIT_NAMES = "core cpu data fsize locks memlock msgqueue nice nofile nproc rs
 
 
 def check_limits(wanted: HostConfig, host: Host) -> list[str]:
-    """InvalidParameter in docker's words; warnings where the kernel cannot do it."""
+    """InvalidParameter in docker's words, and with the flag; warnings where the kernel cannot do it."""
     _check_memory(wanted)
     _check_processors(wanted, host)
     for ulimit in wanted.ulimits or []:
         _check_ulimit(ulimit)
     if wanted.shm_size < 0:
-        raise InvalidParameter("SHM size can not be less than 0")
+        raise _refused("--shm-size", "SHM size can not be less than 0")
     if not -1000 <= wanted.oom_score_adj <= 1000:
-        raise InvalidParameter(f"Invalid value {wanted.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+        raise _refused(
+            "--oom-score-adj", f"Invalid value {wanted.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+        )
     return _warnings(wanted, host)
 
 
@@ -81,52 +83,62 @@ def cpu_list(text: str) -> set[int]:
     return found
 
 
+def _refused(flag: str, words: str) -> InvalidParameter:
+    return InvalidParameter(f"{words} ({flag})")
+
+
 def _check_memory(wanted: HostConfig) -> None:
     memory, swap, reservation = wanted.memory, wanted.memory_swap, wanted.memory_reservation
     if memory and memory < LEAST_MEMORY:
-        raise InvalidParameter("Minimum memory limit allowed is 6MB")
+        raise _refused("--memory", "Minimum memory limit allowed is 6MB")
     if memory and swap != -1 and 0 != swap < memory:
-        raise InvalidParameter("Minimum memoryswap limit should be larger than memory limit, see usage")
+        raise _refused("--memory-swap", "Minimum memoryswap limit should be larger than memory limit, see usage")
     if not memory and swap > 0:
-        raise InvalidParameter("You should always set the Memory limit when using Memoryswap limit, see usage")
+        raise _refused("--memory-swap", "You should always set the Memory limit when using Memoryswap limit, see usage")
     if reservation and reservation < LEAST_MEMORY:
-        raise InvalidParameter("Minimum memory reservation allowed is 6MB")
+        raise _refused("--memory-reservation", "Minimum memory reservation allowed is 6MB")
     if memory and memory < reservation:
-        raise InvalidParameter("Minimum memory limit can not be less than memory reservation limit, see usage")
+        raise _refused(
+            "--memory-reservation", "Minimum memory limit can not be less than memory reservation limit, see usage"
+        )
 
 
 def _check_processors(wanted: HostConfig, host: Host) -> None:
     if wanted.nano_cpus and not _BILLION // 100 <= wanted.nano_cpus <= host.cpu_count * _BILLION:
-        raise InvalidParameter(
-            f"Range of CPUs is from 0.01 to {host.cpu_count}.00, as there are only {host.cpu_count} CPUs available"
+        raise _refused(
+            "--cpus",
+            f"Range of CPUs is from 0.01 to {host.cpu_count}.00, as there are only {host.cpu_count} CPUs available",
         )
     _check_quota(wanted)
     if wanted.cpu_shares < 0:
-        raise InvalidParameter(f"invalid CPU shares ({wanted.cpu_shares}): value must be a positive integer")
+        raise _refused("--cpu-shares", f"invalid CPU shares ({wanted.cpu_shares}): value must be a positive integer")
     if wanted.cpuset_cpus:
         try:
             asked = cpu_list(wanted.cpuset_cpus)
         except ValueError as error:
-            raise InvalidParameter(f"Invalid value {wanted.cpuset_cpus} for cpuset cpus") from error
+            raise _refused("--cpuset-cpus", f"Invalid value {wanted.cpuset_cpus} for cpuset cpus") from error
         if host.cpus and not asked <= cpu_list(host.cpus):
-            raise InvalidParameter(
-                f"Requested CPUs are not available - requested {wanted.cpuset_cpus}, available: {host.cpus}"
+            raise _refused(
+                "--cpuset-cpus",
+                f"Requested CPUs are not available - requested {wanted.cpuset_cpus}, available: {host.cpus}",
             )
 
 
 def _check_quota(wanted: HostConfig) -> None:
     for value, name in ((wanted.cpu_period, "Period"), (wanted.cpu_quota, "Quota")):
         if wanted.nano_cpus and value:
-            raise InvalidParameter(f"Conflicting options: Nano CPUs and CPU {name} cannot both be set.")
+            raise _refused("--cpus", f"Conflicting options: Nano CPUs and CPU {name} cannot both be set.")
     if wanted.cpu_period and not _SHORTEST <= wanted.cpu_period <= _LONGEST:
-        raise InvalidParameter("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+        raise _refused(
+            "--cpu-period", "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+        )
     if 0 < wanted.cpu_quota < _SHORTEST:
-        raise InvalidParameter("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+        raise _refused("--cpu-quota", "CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if wanted.cpuset_mems:
         try:
             cpu_list(wanted.cpuset_mems)
         except ValueError as error:
-            raise InvalidParameter(f"Invalid value {wanted.cpuset_mems} for cpuset mems") from error
+            raise _refused("--cpuset-mems", f"Invalid value {wanted.cpuset_mems} for cpuset mems") from error
 
 
 def _check_ulimit(ulimit: Ulimit) -> None:
