@@ -6,11 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CASES", "KERNEL_ALONE", "VIRTUAL", "WIRE", "Case", "chosen", "host_device", "plugin_list", "promise_of"]
+__all__ = [
+    "BOUND_BY_KERNEL",
+    "CASES",
+    "KERNEL_ALONE",
+    "VIRTUAL",
+    "WIRE",
+    "Case",
+    "chosen",
+    "host_device",
+    "plugin_list",
+    "promise_of",
+]
 
 NETWORK, VERSION = "bench", "1.0.0"
 WIRE = "wan"
 """The host's device for plugins that take one; its peer is up as well, and a DHCP server listens there."""
+BOUND_BY_KERNEL = "host-device"
 KERNEL_ALONE = "host-device: the kernel's part alone"
 """A line of its own: the device goes where the reference has it go, through a namespace in between, and where we do."""
 VIRTUAL = ("ipvlan", "vlan", "dummy", "vrf", "vlan_filtering")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..chain.figures import Comparison, Row, Series
 from ..chain.promises import Promise
 from ..chain.table import ratio_row, table
-from .cases import KERNEL_ALONE, promise_of
+from .cases import BOUND_BY_KERNEL, KERNEL_ALONE, promise_of
 
 __all__ = ["Outcome", "Samples"]
 
@@ -45,8 +46,17 @@ class Outcome:
         return table(rows) if rows else ""
 
     def missed(self) -> list[str]:
-        """The lines below their promise."""
-        return [row.what for row in self.rows() if row.verdict == "missed"]
+        """The lines below their promise, without those of host-device which the kernel alone keeps below it."""
+        rows = list(self.rows())
+        alone = {row.what.partition(" ")[0]: row.value for row in rows if row.group == KERNEL_ALONE}
+        return [
+            row.what
+            for row in rows
+            if row.verdict == "missed"
+            and not (
+                row.group == BOUND_BY_KERNEL and alone.get(row.what.partition(" ")[0], math.inf) < (row.at_least or 0)
+            )
+        ]
 
     def notes(self) -> list[str]:
         notes = [f"Medians with minima in brackets, of {self.rounds} interleaved rounds; C launcher and engine."]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..chain.private_host import BenchError
-from .cases import KERNEL_ALONE, Case, chosen
+from .cases import BOUND_BY_KERNEL, KERNEL_ALONE, Case, chosen
 from .outcome import Outcome, Samples
 from .sides import Side, side
 
@@ -47,7 +47,7 @@ def _measurements(case: Case) -> list[tuple[str, Measure]]:
             each.prepare_moves(numbers)
         return _taking_turns(sides, numbers, Side.move)
 
-    return [(case.name, plugins), *([(KERNEL_ALONE, moves)] if case.name == "host-device" else [])]
+    return [(case.name, plugins), *([(KERNEL_ALONE, moves)] if case.name == BOUND_BY_KERNEL else [])]
 
 
 def _taking_turns(sides: tuple[Side, Side], numbers: range, call: Call) -> Samples:
