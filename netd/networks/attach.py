@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from netd.networks import directory
 from netd.networks.errors import AlreadyConnected, InvalidRequest, NetworkError, NotFound
 from netd.networks.places import Places
-from netd.networks.usage import attachments
+from netd.networks.usage import LONE, attachments
 from netd.ports.grammar import PublishedPort
 from pycni.cache import Attachment, ResultCache
 from pycni.invoke import Invoker, find_in_path
@@ -47,7 +47,7 @@ class Wish(Record):
 
 def container_id(netns: str) -> str:
     """The id under which a namespace is attached unless the caller gives one; the same for the same path."""
-    return f"ns-{hashlib.sha256(os.path.realpath(netns).encode()).hexdigest()[:12]}"
+    return f"{LONE}{hashlib.sha256(os.path.realpath(netns).encode()).hexdigest()[:12]}"
 
 
 def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str]) -> tuple[Attachment, Result]:

@@ -14,6 +14,8 @@ from pycni.spec.address import Address, Prefix
 
 LEASES = "/var/lib/cni/networks"
 CACHE = "/var/lib/cni"
+LONE = "ns-"
+"""How the ids begin of namespaces that are attached without a container of an engine."""
 
 
 class Attachment(Record):
@@ -54,7 +56,8 @@ def attachments(network: Network, cache: str = CACHE, leases: str = LEASES) -> t
 
 
 def named(network: Network, found: Iterable[Attachment], run_dir: str) -> tuple[Attachment, ...]:
-    """The same with the names their containers have for the name server: the first is the container's own."""
+    """The same with the names their containers have for the name server: the first is the container's own.  A namespace
+    that `pynet connect` attached is called as it calls it."""
     from pycni.names import Attachments  # costs `pynet ls` nothing
 
     known = {
@@ -62,7 +65,11 @@ def named(network: Network, found: Iterable[Attachment], run_dir: str) -> tuple[
         for _key, record in Attachments(run_dir).of_network(network.name)
         if record.names
     }
-    return tuple(each.replace(name=known.get((each.container_id, each.ifname), "")) for each in found)
+    return tuple(each.replace(name=_lone(each) or known.get((each.container_id, each.ifname), "")) for each in found)
+
+
+def _lone(each: Attachment) -> str:
+    return f"ns:{each.netns}" if each.container_id.startswith(LONE) and each.netns else ""
 
 
 def cached_files(network: str, cache: str = CACHE) -> tuple[str, ...]:

@@ -159,6 +159,7 @@ def test_internal_has_no_way_out(host: Sandbox, firewall: str) -> None:
     rules = "iptables -S PYNET-INTERNAL" if firewall == "iptables" else "nft list set inet pynet p_internal"
     assert "pn-db" in host.ok(rules)
     for container, network in (("a", "db"), ("b", "db"), ("c", "other")):
+        assert f"in use by ns:/run/netns/{container}" in host.run(f"pynet rm {network}").stderr
         host.ok(f"pynet disconnect {network} ns:/run/netns/{container}")
     assert "pn-db" not in host.run(rules).stdout
     assert "PYNET-INTERNAL" not in host.ok("iptables-save; ip6tables-save")
