@@ -9,7 +9,7 @@ from errno import EAGAIN, EMSGSIZE, EPERM
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from netd.dns.datagrams import BURST, MAX_CACHED, MAX_QUERY, Datagrams, Recent
@@ -80,7 +80,6 @@ PEERS = st.sampled_from([("127.0.0.1", 1), ("127.0.0.1", 2), ("::1", 1, 0, 0)])
 SIZES = {b"small": 3, b"other": 3, b"large": 900, b"huge": 9000}
 
 
-@settings(deadline=None)
 @given(
     asked=st.lists(st.tuples(st.sampled_from([*SIZES, b"new", b""]), PEERS), max_size=3 * BURST),
     joins=st.booleans(),
