@@ -59,13 +59,20 @@ class RecordingFirewall:
         held = self.rules.get((owner, kind), ("", ()))
         return [f"no {kind} rule" for fact in facts if fact not in held[1]]
 
-    def collect(self, network: str, kind: str, keep: AbstractSet[tuple[str, str]]) -> list[str]:
+    def collect(
+        self,
+        network: str,
+        kind: str,
+        keep: AbstractSet[tuple[str, str]],
+        collects: Callable[[str, Owner | None], bool],
+    ) -> list[str]:
         self.calls.append(("collect", network, kind, keep))
         self._fail("collect")
         gone = [
             (owner, held)
             for owner, held in self.rules
             if held == kind and owner.network == network and (owner.container_id, owner.ifname) not in keep
+            if collects(f"{kind} rules of {owner.container_id}", owner)
         ]
         for each in gone:
             del self.rules[each]
