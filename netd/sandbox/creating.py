@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from netd.failure import InvalidParameter, NotFound
 from netd.networks.conflist import Network
 from netd.networks.errors import NetworkError
-from netd.runtime.model import Container, Endpoint, HostConfig
+from netd.ports import wanted
+from netd.runtime.model import Container, ContainerConfig, Endpoint, HostConfig
 from netd.sandbox import endpoints, files, links, modes, names, resolv, sysctls
 from netd.sandbox.catalog import Known
 from netd.sandbox.modes import Mode
@@ -17,6 +18,8 @@ from netd.sandbox.parts import Parts
 
 SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
 ALONE = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+_LONGEST_NAME = 64
+"""Bytes that sethostname(2) and setdomainname(2) take."""
 NOT_HOST = "container cannot be disconnected from host network or connected to host network"
 
 
@@ -28,7 +31,10 @@ def check(parts: Parts, container: Container, exposed: Iterable[str]) -> list[st
     mode = modes.parse(host_config.network_mode)
     if config.network_disabled:
         mode = Mode(modes.NONE)
-    modes.refuse_contradictions(mode, config, host_config, exposed)
+    asked = list(exposed)
+    modes.refuse_contradictions(mode, config, host_config, asked)
+    _check_host_name(config)
+    _check_ports(container, asked)
     _check_wishes(host_config)
     if mode.kind == modes.CONTAINER:
         mode = _join(parts, container, mode)
@@ -46,6 +52,21 @@ def check(parts: Parts, container: Container, exposed: Iterable[str]) -> list[st
         if name not in modes.PREDEFINED:
             endpoint.dns_names = names.dns_names(container, endpoint)
     return modes.warnings(mode, host_config)
+
+
+def _check_host_name(config: ContainerConfig) -> None:
+    """What the kernel would refuse at the start, and what would be another line, or name, in /etc/hosts."""
+    for flag, text in (("--hostname", config.hostname), ("--domainname", config.domainname)):
+        if len(text.encode()) > _LONGEST_NAME:
+            raise InvalidParameter(f"{flag} {text}: longer than {_LONGEST_NAME} bytes")
+        if any(char.isspace() or not char.isprintable() for char in text):
+            raise InvalidParameter(f"{flag} {text!r}: a name has no white space")
+
+
+def _check_ports(container: Container, exposed: Iterable[str]) -> None:
+    wanted.wanted(container)
+    for text in exposed:
+        wanted.exposed(text)
 
 
 def _check_wishes(host_config: HostConfig) -> None:

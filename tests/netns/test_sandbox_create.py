@@ -11,7 +11,7 @@ from sandbox_town import Town
 
 from netd.failure import InvalidParameter
 from netd.networks.names import network_id
-from netd.runtime.model import Endpoint
+from netd.runtime.model import Endpoint, PortBinding
 
 
 @pytest.fixture
@@ -61,6 +61,27 @@ def test_a_mac_address_for_the_whole_container(town: Town) -> None:
     town.create("same", "mynet", networks=same, config=given)
     with pytest.raises(InvalidParameter, match="conflicting MAC addresses"):
         town.create("bad", "mynet", networks={"mynet": Endpoint(mac_address="02:00:00:00:00:02")}, config=given)
+
+
+@pytest.mark.parametrize(
+    ("config", "host_config", "words"),
+    [
+        ({"hostname": "h" * 65}, {}, f"--hostname {'h' * 65}: longer than 64 bytes"),
+        ({"hostname": "a b"}, {}, "--hostname 'a b': a name has no white space"),
+        ({"domainname": "x\n1.2.3.4"}, {}, r"--domainname 'x\\n1.2.3.4': a name has no white space"),
+        ({"exposed_ports": {"99999/tcp": {}}}, {}, "99999/tcp"),
+        ({}, {"port_bindings": {"80/foo": None}}, 'invalid port specification: "80/foo": container port'),
+        ({}, {"port_bindings": {"80/tcp": [PortBinding("", "x")]}}, 'invalid port specification: "x": host port of 80'),
+        ({}, {"port_bindings": {"80/tcp": [PortBinding("bad")]}}, 'invalid port specification: "bad": host address of'),
+    ],
+)
+def test_names_and_ports_that_are_none_are_refused_at_once(
+    town: Town, config: dict[str, Any], host_config: dict[str, Any], words: str
+) -> None:
+    for mode in ("mynet", "host"):
+        with pytest.raises(InvalidParameter, match=words):
+            town.create("web", mode, config=config, **host_config)
+    assert town.boxes == {}
 
 
 def test_ports_of_the_image_do_not_keep_a_container_from_joining(town: Town) -> None:
