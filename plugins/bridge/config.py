@@ -58,7 +58,7 @@ def parse_for_removal(config: Config, cni_args: str) -> Bridge:
     """The keys with only those rules that the reference has on DEL too.  What an ADD was refused for must not keep
     the DEL that follows it from succeeding, or the runtime could never forget the container.  `mac` is None."""
     section = config.section
-    vlan = section.integer("vlan")
+    vlan = section.integer("vlan", bits=64)  # the reference's int, so that its words are the range's
     if not 0 <= vlan <= _MAX_VLAN:
         raise CniError(f"invalid VLAN ID {vlan} (must be between 0 and 4094)")
     trunk = {vid for each in section.sections("vlanTrunk") for vid in _trunk(each)}
@@ -105,7 +105,7 @@ def _mac(config: Config, cni_args: str) -> bytes | None:
 
 def _trunk(trunk: Section) -> list[int]:
     """The VLANs of one item of vlanTrunk: a range, a single one, both or none."""
-    low, high, single = (trunk.optional_integer(key) for key in ("minID", "maxID", "id"))
+    low, high, single = (trunk.optional_integer(key, bits=64) for key in ("minID", "maxID", "id"))
     found: list[int] = []
     if low is not None and high is not None:
         for name, value in (("minID", low), ("maxID", high)):

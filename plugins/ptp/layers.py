@@ -47,7 +47,6 @@ def attachment(ptp: Ptp, owner: Owner, result: Result) -> list[ops.Operation]:
     plan.append(
         ops.CreateVeth(far, near, owner_comment(owner), mtu=ptp.mtu, newborn_group=newborn_group(owner.network))
     )
-    plan.append(AddressHostEnd(gateways(result.ips), to_container(result.ips)))
     if 6 in families:
         # nobody else is on this link, whom duplicate detection could find in its second or two
         plan.append(ops.Sysctl(ops.CONTAINER, f"net/ipv6/conf/{far}/accept_dad", "0"))
@@ -58,6 +57,8 @@ def attachment(ptp: Ptp, owner: Owner, result: Result) -> list[ops.Operation]:
     connected = _unique(_connected(ip) for ip in result.ips)
     through = _unique(route for ip in result.ips for route in _through_gateway(ip))
     plan.append(RouteThroughGateways(far, connected, through))
+    # last, so that what no interface of this MTU can have is told of the container's, as the reference does
+    plan.append(AddressHostEnd(gateways(result.ips), to_container(result.ips)))
     return plan
 
 

@@ -118,12 +118,15 @@ def _rules(container: NamespaceApi) -> list[Rule]:
 
 def delete(context: Context) -> None:
     """Removes the rules of the interface's addresses, and from tables that nobody asks any more its routes."""
-    ifname = context.request.ifname
     container = context.container_or_none()
-    link = None if container is None else container.link(ifname)
-    if container is None or link is None:
+    if container is None:
         return
-    own = {each.prefix.address for each in container.addresses(link.index)}
+    link = container.link(context.request.ifname)
+    own = _added_for(context)
+    if link is not None:
+        own.update(each.prefix.address for each in container.addresses(link.index))
+    if not own:
+        return
     present = _rules(container)
     table = _configured_table(context)
     gone = [
@@ -134,11 +137,21 @@ def delete(context: Context) -> None:
     failures = Failures()
     for rule in gone:
         failures.attempt(lambda rule=rule: rules.remove_rule(container, rule))  # type: ignore[misc]
-    if table is None:
+    if table is None and link is not None:
         asked = {each.table for each in present if each not in gone}.union(_WELL_KNOWN)
         for number in {rule.table for rule in gone} - asked:
             failures.attempt(lambda number=number: _empty(container, link.index, number))  # type: ignore[misc]
     failures.raise_first()
+
+
+def _added_for(context: Context) -> set[Address]:
+    """The addresses that an ADD made rules for; the interface need not have them any more, or be there."""
+    try:
+        previous = context.config.prev_result()
+        ips = relevant(previous, context.request.ifname) if previous is not None else []
+    except CniError:
+        return set()
+    return {each.address.address for each in ips}
 
 
 def _empty(container: NamespaceApi, device: int, table: int) -> None:

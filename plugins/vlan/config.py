@@ -24,7 +24,7 @@ def parse_for_removal(config: Config) -> Keys:
     return Keys(
         section.string("master"),
         section.boolean("linkInContainer"),
-        section.integer("vlanId"),
+        section.integer("vlanId", bits=64),
         section.integer("mtu"),
     )
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pycni.kernel.api import NamespaceApi
     from pycni.kernel.model import Link, Route
     from pycni.skeleton import Context
+    from pycni.spec.address import Prefix
 
 
 def container_interface(context: Context, previous: Result, word: str = "Sandbox") -> Interface:
@@ -28,8 +29,9 @@ def container_interface(context: Context, previous: Result, word: str = "Sandbox
 
 
 def verify_addresses(container: NamespaceApi, link: Link, previous: Result) -> None:
-    """Every reported address is on the interface with its prefix length.  Unlike the reference, addresses of other
-    interfaces are left to those who made them, and an address need not have a route of its own (appendix A.6)."""
+    """Every reported address is on the interface with its prefix length, and its subnet has a route.  Unlike with the
+    reference, addresses of other interfaces are left to those who made them, the route may be in any table (sbr's, a
+    vrf's), and one that is its own subnet needs none (appendix A.6)."""
     present = {each.prefix for each in container.addresses(link.index)}
     for ip in previous.ips:
         known = ip.interface is not None and 0 <= ip.interface < len(previous.interfaces)
@@ -37,6 +39,17 @@ def verify_addresses(container: NamespaceApi, link: Link, previous: Result) -> N
             continue
         if ip.address not in present:
             raise CniError(f"Failed to match addr {ip.address} on interface {link.name}")
+        if ip.address.length != ip.address.address.bits and not _is_routed(container, ip.address.network):
+            # the reference's word for it
+            raise CniError(f"Failed to find Gateway {ip.gateway or '<nil>'} for interface {link.name}")
+
+
+def _is_routed(container: NamespaceApi, subnet: Prefix) -> bool:
+    return any(
+        each.destination == subnet
+        for table in (TABLE_MAIN, None)  # the second costs more, and is for few
+        for each in container.routes(subnet.family, table)
+    )
 
 
 def verify_routes(container: NamespaceApi, previous: Result) -> None:

@@ -8,7 +8,7 @@ deleted(
     "ipvlan, vlan, dummy",
     "DEL needs a master, a default route or `prevResult`; vlan's and dummy's need `ipam`",
     "Link not found|no plugin name provided|no default route|field is required|chained master|invalid (VLAN|MTU)"
-    "|unknown ipvlan",
+    "|unknown ipvlan|failed to open netns",
 )
 deleted("vrf", "DEL fails when the interface is gone, and without `vrfname`", "resetMaster|valid vrf name|is not a VRF")
 refused("ipvlan, tap", "a negative `mtu` counts as 0 or fails in `ip`", r"'mtu': -\d+ is negative")

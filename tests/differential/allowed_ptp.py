@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from difference_forms import Difference, Step, allowed, refused, served
+from difference_forms import Difference, Step, allowed, deleted, refused, served
 
 
 @allowed("ptp", "waits 1 to 2 s for duplicate address detection")
@@ -30,7 +30,11 @@ served("ptp", "an address without a gateway fails", "failed to (add|delete) rout
 @allowed("ptp", "DEL stops when the IPAM plugin's fails")
 def _(step: Step, seen: Difference) -> bool:
     failed = any(each.command == "DEL" and each.their_failure for each in step.so_far)
-    return step.plugin("ptp") is not None and failed and step.gone(seen.where, seen.ours)
+    interface = seen.ours is None and bool(re.match(r"c\d+/\w+/eth\d(/|$)", seen.where))
+    return step.plugin("ptp") is not None and failed and (interface or step.gone(seen.where, seen.ours))
+
+
+deleted("ptp", "`ipam` without a type: DEL fails", "^no plugin name provided$")
 
 
 @allowed("ptp", "addresses stay allocated when IPAM gives none")

@@ -82,6 +82,10 @@ SEQUENCES: tuple[list[Any], ...] = (
     ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
     ["STATUS", "ADD", "STATUS", "DEL"],
 )
+COLLECTED: tuple[list[Any], ...] = (
+    ["ADD", {"command": "GC", "valid": [{"containerID": "c1", "ifname": "eth0"}]}, "CHECK", "VERSION", "DEL"],
+    ["ADD", {"command": "GC", "valid": [{"containerID": "other", "ifname": "eth0"}]}, "DEL"],
+)
 TWO_CONTAINERS: tuple[list[Any], ...] = (
     [
         "ADD",
@@ -93,6 +97,10 @@ TWO_CONTAINERS: tuple[list[Any], ...] = (
     ],
     ["ADD", "DEL", {"command": "ADD", "container": "c2"}, {"command": "DEL", "container": "c2"}],
 )
+
+
+collected = st.sampled_from((*COLLECTED, *COLLECTED, *SEQUENCES)).map(lambda steps: (steps, ["c1"]))
+"""Operations on one container, GC among them."""
 
 
 @st.composite

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from contract_keys import drawn
 from difference_forms import ALLOWED, Allowed, Difference, Step, is_permanent
 from twin_pair import Pair
 
@@ -17,7 +18,7 @@ from twin_pair import Pair
 for _rows in sorted(Path(__file__).parent.glob("allowed_*.py")):
     import_module(_rows.stem)
 
-SETTLING_SECONDS = 4.0
+SETTLING_SECONDS = 15.0
 _PAUSE = 0.03
 _DEFAULTS: dict[str, Any] = {
     "version": "1.0.0",
@@ -31,6 +32,7 @@ _DEFAULTS: dict[str, Any] = {
     "steps": ["ADD", "CHECK", "DEL", "DEL"],
     "way": "engine",
     "dad": False,
+    "dhcp": None,
 }
 _STEP: dict[str, Any] = {"command": "ADD", "container": "c1", "ifname": "eth0"}
 
@@ -72,17 +74,20 @@ class Comparison:
         self.patience = 1.0
         """Part of the time that differences have to go away; less while a failure is made smaller."""
         self.calls = 0
+        self.keys: Counter[str] = Counter()
+        """In how many cases each key was (`contract_keys`)."""
 
     def run(self, case: dict[str, Any], alter: tuple[int, str] | None = None) -> list[Finding]:
         """What is not explained; after the first step where something is not, nothing more is done.  `alter` is for
         the comparison's own tests: a command for our side alone after that step."""
         full = completed(case)
         self.cases += alter is None
+        self.keys.update(set(drawn(full)))
         self.pair.both("begin", full)
         deadline = time.monotonic() + SETTLING_SECONDS * self.patience
         while True:
             (_, before), (_, theirs) = self.pair.both("look", [])
-            nothing = Step(full, {**_STEP, "command": "setup"}, [], [], before, before, before, [])
+            nothing = Step(full, {**_STEP, "command": "setup"}, [], [], before, before, before, theirs, [])
             findings = self._unexplained(nothing, before, theirs, [])
             if not findings or time.monotonic() > deadline:
                 break
@@ -98,7 +103,7 @@ class Comparison:
             deadline = time.monotonic() + SETTLING_SECONDS * self.patience
             while True:
                 ours, theirs = self.pair.each("look", (calls[0],), (calls[1],))
-                step = Step(full, each, ours[0], theirs[0], start, before, ours[1], history)
+                step = Step(full, each, ours[0], theirs[0], start, before, ours[1], theirs[1], history)
                 found: list[Difference] = []
                 used: list[Allowed] = []
                 found = self._outputs(step, used) + self._unexplained(step, ours[1], theirs[1], used)
@@ -174,7 +179,7 @@ class Comparison:
             for key, value in sorted(end.items())
             if _lasting(key, start.get(key)) != _lasting(key, value)
             and not is_permanent(key, end, case)
-            and not (unseen and re.match(r"c\d/", key))
+            and not (unseen and re.match(r"c\d/|host/link/(hd|up)1/peer", key))
             and not (tuned and re.fullmatch(r"c\d+/link/eth\d/(mac|mtu|txqlen|flags)", key))
         ]
         found += [Difference(f"file{path}", "left", None) for path in self.pair.ours("left")]

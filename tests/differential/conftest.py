@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from comparison import Comparison
@@ -25,7 +28,10 @@ def comparison(pair: Pair, pytestconfig: pytest.Config) -> Comparison:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The line that scripts/differential adds up."""
+    """The line that scripts/differential adds up, and the keys, in the directory it names."""
     made = config.stash.get(_COMPARISON, None)
     if made is not None:
+        directory = os.environ.get("PYCNI_DIFFERENTIAL_KEYS")
+        if directory:
+            Path(directory, f"keys-{os.getpid()}.json").write_text(json.dumps(made.keys))
         terminalreporter.write_line(f"differential: {made.cases} cases, {made.calls} plugin calls on both sides")

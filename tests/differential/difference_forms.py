@@ -28,7 +28,8 @@ def _shown(text: str | None) -> str:
 
 class Step(NamedTuple):
     """One operation of a case.  `ours` and `theirs` are its calls (plugin, exit status, output); `start` and `before`
-    are our side's state before the case and before this step, `now` after it; `history` holds the steps so far."""
+    are our side's state before the case and before this step, `now` after it, `there` is the reference's then;
+    `history` holds the steps so far."""
 
     case: dict[str, Any]
     request: dict[str, Any]
@@ -37,6 +38,7 @@ class Step(NamedTuple):
     start: dict[str, str]
     before: dict[str, str]
     now: dict[str, str]
+    there: dict[str, str]
     history: list[Step]
 
     @property
@@ -150,13 +152,24 @@ def _better(step: Step, command: str, where: str, pattern: re.Pattern[str]) -> b
     )
 
 
+def _gets_further(step: Step, where: str, pattern: re.Pattern[str]) -> bool:
+    """The reference's call failed with such a text, and the same one of ours with another."""
+    mine, other = str(step.our_failure.get("msg", "")), str(step.their_failure.get("msg", ""))
+    alike = len(step.ours) == len(step.theirs) and bool(mine) and _speaks(step.theirs, where)
+    return alike and bool(pattern.search(other)) and not pattern.search(mine)
+
+
 def served(where: str, reference: str, text: str) -> None:
-    """Adds a row: ours serves an ADD that the reference refuses with this text (a pattern).  From then on the sides
-    are not alike."""
+    """Adds a row: ours serves an ADD that the reference refuses with this text (a pattern), or gets further and fails
+    for another reason.  From then on the sides are not alike."""
     pattern = re.compile(text)
-    ALLOWED.append(
-        Allowed((where, reference), lambda step, _: any(_better(each, "ADD", where, pattern) for each in step.so_far))
-    )
+
+    def explains(step: Step, seen: Difference) -> bool:
+        if step.command == "ADD" and seen.where.endswith("/output") and _gets_further(step, where, pattern):
+            return True
+        return any(_better(each, "ADD", where, pattern) for each in step.so_far)
+
+    ALLOWED.append(Allowed((where, reference), explains))
 
 
 def passed(where: str, reference: str, text: str) -> None:
@@ -171,14 +184,17 @@ def passed(where: str, reference: str, text: str) -> None:
 
 
 def deleted(where: str, reference: str, text: str) -> None:
-    """Adds a row: a DEL succeeds where the reference's fails with this text (a pattern); what it should have removed
-    is gone on our side."""
+    """Adds a row: a DEL succeeds where the reference's fails with this text (a pattern), or gets further; what it
+    should have removed is gone on our side."""
     pattern = re.compile(text)
 
     def explains(step: Step, seen: Difference) -> bool:
         if seen.where.startswith("call/"):
-            return _better(step, "DEL", where, pattern)
-        return any(_better(each, "DEL", where, pattern) for each in step.so_far) and step.gone(seen.where, seen.ours)
+            further = seen.where.endswith("/output") and _gets_further(step, where, pattern)
+            return _better(step, "DEL", where, pattern) or (step.command == "DEL" and further)
+        inside = seen.ours is None and bool(re.match(r"c\d+/", seen.where))
+        away = inside or step.gone(seen.where, seen.ours)
+        return away and any(_better(each, "DEL", where, pattern) for each in step.so_far)
 
     ALLOWED.append(Allowed((where, reference), explains))
 
@@ -199,9 +215,9 @@ def stricter(where: str, reference: str, text: str, command: str = "CHECK") -> N
 
 # What an attachment leaves on purpose, on both sides (contract 2.1, 3.6, 4.3, 5.2).
 _PERMANENT = re.compile(
-    r"host/(route|vlan)/.*"
+    r"host/(route|vlan)/.*|dhcp/heard/.*"
     r"|c\d+/(addr/lo|route/local)/.*"
-    r"|host/link/.*/ipv[46]/forwarding|host/link/hd0/flags"
+    r"|host/link/.*/ipv[46]/forwarding"
     r"|host/sysctl/net/(ipv4/ip_forward|ipv6/conf/all/forwarding)"
     r"|host/ip6?tables/(filter|nat)/(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)"
     r"|host/ip6?tables/filter/CNI-(FORWARD|ADMIN)"
@@ -217,6 +233,11 @@ def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
     do, as they were set."""
     if _PERMANENT.fullmatch(key):
         return True
+    if case["dhcp"] is not None and re.fullmatch(r"c\d+/(link/eth\d/flags|route/main/ff00::/8/.*)", key):
+        return True  # dhcp by itself leaves its interface up
+    moved = re.fullmatch(r"host/link/(hd0|up0)/(flags|alias)", key)
+    if moved and any(each.get("type") == "host-device" for each in case["plugins"]):
+        return True  # back, down and without its alias
     admin = next(
         (each.get("iptablesAdminChainName") for each in case["plugins"] if each.get("type") == "firewall"), None
     )

@@ -7,6 +7,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 
+from nft_meaning import TABLES, meaning
 from rtnetlink_dump import Dumper
 
 _NFNL_NFTABLES = 10 << 8
@@ -59,12 +60,13 @@ def _saved(program: str, printed: str) -> dict[str, str]:
 
 
 def _ruleset(printed: str) -> dict[str, str]:
-    """A table is a key; those of iptables are left out."""
-    state = {}
+    """A table is a key, or its facts are; those of iptables are left out."""
+    state: dict[str, str] = {}
     for block in re.split(r"^(?=table )", printed, flags=re.M):
         head = block.partition("\n")[0]
         if block.startswith("table ") and not _XTABLES.match(head):
-            state[f"host/nft/{head.removeprefix('table ').removesuffix(' {')}"] = _sorted_sets(block)
+            name = head.removeprefix("table ").removesuffix(" {")
+            state |= meaning(name, block) if name in TABLES else {f"host/nft/{name}": _sorted_sets(block)}
     return state
 
 

@@ -111,6 +111,16 @@ def test_tuning(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)
 
 
+_ipvlan = some({"type": st.just("ipvlan")}, {"mode": st.sampled_from(("l2", "l3")), "mtu": st.just(1400)})
+_vrf = some({"type": st.just("vrf")}, {"vrfname": st.just("red"), "table": st.sampled_from((0, 7))})
+
+
+@share(0.5)
+@given(_lone(_ipvlan | _vrf))
+def test_plugins_that_need_drivers(comparison: Comparison, case: dict[str, Any]) -> None:
+    judge(comparison, case)
+
+
 @share(2)
 @given(_lone(st.just({"type": "loopback"})))
 def test_loopback(comparison: Comparison, case: dict[str, Any]) -> None:

@@ -57,31 +57,49 @@ _tap = device(
         "owner": st.sampled_from((0, 1000, -1)),
         "group": st.sampled_from((0, 1000)),
         "bridge": st.sampled_from(("inner", "none", "lo", "")),
+        "selinuxContext": st.sampled_from(("", "system_u:object_r:tun_t:s0")),
         "runtimeConfig": some({}, {"mac": macs | bad_macs}),
     },
     5,
 )
+_CARD = "/sys/devices/virtual/card"
+"""A directory of sysfs as cards have them; the others are on the buses."""
+
+CARDS = [
+    f"mkdir -p {_CARD}/0/net/hd0 {_CARD}/1/virtio0/net/hd0 {_CARD}/2 {_CARD}/3/net {_CARD}/sf/net/hd0",
+    "mkdir -p /sys/bus/pci/drivers/vfio-pci /sys/bus/pci/drivers/e1000",
+    *(f"ln -s {_CARD}/{number} /sys/bus/pci/devices/0000:00:1f.{number}" for number in range(4)),
+    f"ln -s {_CARD}/sf /sys/bus/auxiliary/devices/mlx5_core.sf.7",
+    *(f"ln -s /sys/bus/pci/drivers/e1000 {_CARD}/{number}/driver" for number in (0, 1, 3)),
+    f"ln -s /sys/bus/pci/drivers/vfio-pci {_CARD}/2/driver",
+]
+_pci = st.sampled_from(("0000:00:1f.0", "0000:00:1f.1", "0000:00:1f.2", "0000:00:1f.3", "0000:00:1f.9", "x", ""))
 _host_device = device(
     "host-device",
     {},
     {
         "device": st.sampled_from(("hd0", "hd0", "hd0", "none", "lo", "")),
         "hwaddr": st.sampled_from(("0a:00:00:00:00:44", "0A:00:00:00:00:44", "0a:00:00:00:00:45", "x")),
-        "kernelpath": st.sampled_from(("/sys/devices/none", "/etc", "sys/devices", "/sys/devices/../..")),
-        "pciBusID": st.sampled_from(("0000:00:1f.9", "x", "")),
-        "runtimeConfig": some({}, {"deviceID": st.sampled_from(("0000:00:1f.9", "mlx5_core.sf.7", ""))}),
+        "kernelpath": st.sampled_from(
+            (f"{_CARD}/0", f"{_CARD}/0", "/sys/devices/none", "/etc", "sys/devices", "/sys/devices/../..")
+        ),
+        "pciBusID": _pci,
+        "DPDKMode": st.booleans(),
+        "runtimeConfig": some({}, {"deviceID": _pci | st.sampled_from(("mlx5_core.sf.7", "mlx5_core.sf.8"))}),
     },
     3,
 )
-_host_devices = ["ip link add hd0 type veth peer name hd1", "ip link set hd0 address 0a:00:00:00:00:44"]
+HOST_DEVICES = ["ip link add hd0 type veth peer name hd1", "ip link set hd0 address 0a:00:00:00:00:44"]
 _up = ["ip link set hd0 up", "ip link set hd1 up"]
 _around_tap = ([], [], ["@c1 ip link add inner type bridge"], ["@c1 ip link add eth0 type bridge"])
 _around_host_device = (
-    [*_host_devices, *_up],
-    _host_devices,
-    [*_host_devices, *_up, "@c1 ip link add hd0 type bridge"],
-    [*_host_devices, *_up, "@c1 ip link add eth0 type bridge"],
-    [*_host_devices, "ip link set hd0 alias own"],
+    [*HOST_DEVICES, *_up],
+    HOST_DEVICES,
+    [*HOST_DEVICES, *_up, "@c1 ip link add hd0 type bridge"],
+    [*HOST_DEVICES, *_up, "@c1 ip link add eth0 type bridge"],
+    [*HOST_DEVICES, "ip link set hd0 alias own"],
+    [*HOST_DEVICES, *_up, *CARDS],
+    [*HOST_DEVICES, *_up, *CARDS],
     [],
 )
 

@@ -173,6 +173,32 @@ CASES: dict[str, dict[str, Any]] = {
         "plugins": [{"type": "bandwidth"}],
         "steps": ["ADD", "CHECK", "DEL"],
     },
+    "a VLAN ID beyond 32 bits": {"plugins": [{"type": "bridge", "vlan": 1 << 33, "vlanTrunk": [{"id": 1 << 33}]}]},
+    "ptp whose mtu is too small for IPv6": {
+        "plugins": [{"type": "ptp", "mtu": 68, "ipam": {**_V4, "ranges": [[{"subnet": "fd00:1::/64"}]]}}]
+    },
+    "sbr for an address that nobody has": {
+        "version": "0.1.0",
+        "prevResult": {"cniVersion": "0.1.0", "ip4": {"ip": "10.1.2.2/24"}, "dns": {}},
+        "plugins": [{"type": "sbr"}],
+        "setup": ["@c1 ip link add eth0 type veth peer name other"],
+        "steps": ["ADD", "CHECK", "DEL"],
+    },
+    "CHECK: rules of portmap": {
+        "plugins": [_BRIDGE, {"type": "portmap", "runtimeConfig": {"portMappings": [_PORT]}}],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["iptables -t nat -F"]}, "DEL"],
+    },
+    "CHECK: the way to an address's own subnet": {
+        "plugins": [{"type": "macvlan", "master": "up0", "ipam": _V4}],
+        "setup": ["ip link add up0 type veth peer name up1", "ip link set up1 up", "ip link set up0 up"],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip route flush table main"]}, "DEL"],
+    },
+    "host-device whose name is lo": {"plugins": [{"type": "host-device", "device": "lo"}]},
+    "GC of an attachment that is not valid": {
+        "version": "1.1.0",
+        "plugins": [_BRIDGE, {"type": "portmap", "runtimeConfig": {"portMappings": [_PORT]}}],
+        "steps": ["ADD", {"command": "GC", "valid": []}, "DEL"],
+    },
     "host-device": {
         "plugins": [{"type": "host-device", "device": "hd0", "ipam": _V4}],
         "setup": ["ip link add hd0 type veth peer name hd1", "ip link set hd1 up"],

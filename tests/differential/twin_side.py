@@ -25,10 +25,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "differential")]
 
+from dhcp_service import DhcpService  # noqa: E402
 from engine_process import REAL, EngineProcess  # noqa: E402
 from firewall_state import FirewallReader  # noqa: E402
 from kernel_state import MAC, Reader  # noqa: E402
-from launchers import ENTRY, install  # noqa: E402
+from launchers import ENTRY, PLAIN, install  # noqa: E402
 from rtnetlink_dump import Dumper  # noqa: E402
 
 from pycni_plugins import NAMES  # noqa: E402
@@ -36,6 +37,7 @@ from pycni_plugins import NAMES  # noqa: E402
 PLUGINS = "/run/plugins"
 _ENGINE = Path("/run/engine")
 _KEPT = {"engine", "plugins", "plugins-engine", "plugins-lone", "plugins-twin"}
+_SYSFS = ("/sys/bus", "/sys/devices/virtual")
 _NEWNS, _NEWNET = 0x20000, 0x40000000
 _PRIVATE, _RECURSIVE, _BIND, _DETACH = 1 << 18, 0x4000, 0x1000, 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,6 +59,9 @@ def _private_root() -> None:
     _mount("none", "/", None, _RECURSIVE | _PRIVATE)
     for directory in ("/run", "/var/lib"):
         _mount("tmpfs", directory, "tmpfs", 0, "mode=755")
+    # buses and devices are what a case makes there
+    for directory in _SYSFS:
+        _mount("tmpfs", directory, "tmpfs", 0, "mode=755")
     for name in ("upper", "work"):
         Path(f"/run/engine/etc/{name}").mkdir(parents=True)
     _mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir=/run/engine/etc/upper,workdir=/run/engine/etc/work")
@@ -68,6 +73,7 @@ class Side:
     def __init__(self, kind: str, directory: str) -> None:
         self.kind = kind
         self.engine: EngineProcess | None = None
+        self.dhcp: DhcpService | None = None
         self.namespaces: dict[str, int] = {}
         self.dumpers: dict[str, Dumper] = {}
         _private_root()
@@ -85,6 +91,7 @@ class Side:
             _mount(directory, PLUGINS, None, _BIND)
 
     def stop(self) -> None:
+        self._stop_dhcp()
         if self.engine is not None:
             self.engine.stop()
 
@@ -101,6 +108,8 @@ class Side:
             os.symlink(f"/run/plugins-{case['way']}", PLUGINS)
         _checked(_libc.unshare(_NEWNET), "unshare")
         self._adopt("host", os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+        for bus in ("pci", "auxiliary"):
+            os.makedirs(f"/sys/bus/{bus}/devices")
         self._shell("ip link set lo up")
         self.firewall = FirewallReader(self.dumpers["host"])
         for name in case["containers"]:
@@ -111,6 +120,18 @@ class Side:
             Path(path).write_text(content)
         for line in case["setup"]:
             self._shell(line)
+        if case["dhcp"] is not None:
+            self.dhcp = DhcpService(self._dhcp_daemon(), case["dhcp"])
+
+    def _dhcp_daemon(self) -> list[str]:
+        if self.engine is None:
+            return [f"{PLUGINS}/dhcp", "daemon"]
+        return [PLAIN, "-I", "-S", str(ROOT / "netd/dhcp/program.py"), "-run-dir", str(self.engine.run_dir)]
+
+    def _stop_dhcp(self) -> None:
+        if self.dhcp is not None:
+            self.dhcp.stop()
+            self.dhcp = None
 
     def _adopt(self, name: str, fd: int) -> None:
         """The calling thread's namespace.  Without duplicate address detection everything settles a second earlier."""
@@ -154,13 +175,14 @@ class Side:
             raise AssertionError(f"{line}: {done.stderr}")
 
     def _end(self) -> None:
+        self._stop_dhcp()
         for name, fd in self.namespaces.items():
             os.close(fd)
             self.dumpers[name].close()
             if name != "host":
                 self._forget_path(name)
         self.namespaces, self.dumpers = {}, {}
-        for top in ("/run", "/var/lib", "/etc/cni"):
+        for top in ("/run", "/var/lib", "/etc/cni", *_SYSFS):
             for entry in os.listdir(top) if os.path.isdir(top) else []:
                 if top != "/run" or entry not in _KEPT:
                     _remove(f"{top}/{entry}")
@@ -219,6 +241,8 @@ class Side:
             del config["cniVersion"]
         if previous is not None:
             config["prevResult"] = previous
+        if "valid" in step:
+            config["cni.dev/valid-attachments"] = step["valid"]
         text = step.get("stdin") or json.dumps(config)
         environment = {
             "CNI_COMMAND": step["command"],
@@ -253,6 +277,7 @@ class Side:
         state |= self.firewall.read(self.reader.text)
         state |= self._sysctls()
         state |= self._files()
+        state |= {} if self.dhcp is None else self.dhcp.state()
         # an interface of a result may be changed by a plugin that comes later
         last = len(calls) - 1
         outputs = [

@@ -40,7 +40,7 @@ def judge(comparison: Comparison, case: dict[str, Any]) -> None:
     if not findings:
         comparison.equal.add(text)
         return
-    comparison.patience = 0.3
+    comparison.patience = 0.2
     lines = [f"{each.step}\n" + "\n".join(f"    {difference}" for difference in each.differences) for each in findings]
     command = f"scripts/differential --replay {shlex.quote(json.dumps(case))}"
     raise AssertionError("\n".join(["ours and the reference differ", *lines, f"again with:  {command}"]))

@@ -178,6 +178,16 @@ def test_del_forgives_and_leaves_nothing(crossing: Crossing, tmp_path: Path) -> 
         assert "net1" not in str(crossing.state())
 
 
+@pytest.mark.parametrize("lost", [["addr", "flush", "dev", "net1"], ["link", "del", "net1"]])
+def test_del_removes_the_rules_of_addresses_that_are_gone(crossing: Crossing, lost: list[str]) -> None:
+    plain = crossing.rules()
+    crossing.call("ADD")
+    assert crossing.rules() != plain
+    crossing.container.run(["ip", *lost])
+    crossing.call("DEL")
+    assert crossing.rules() == plain
+
+
 def test_runs_at_the_same_time_choose_different_tables(crossing: Crossing) -> None:
     numbers = range(10, 18)
     for number in numbers:

@@ -61,6 +61,18 @@ def test_an_address_without_a_route_of_its_own(container: MemoryNamespace) -> No
     verify_addresses(container, link(container), Result((), (ip("10.7.7.7/32"),)))
 
 
+@pytest.mark.parametrize("table", [None, 100])
+def test_the_subnet_of_an_address_has_a_route_in_some_table(container: MemoryNamespace, table: int | None) -> None:
+    device = link(container).index
+    container.state.routes.drop_device(device)
+    result = Result((), (ip("10.0.0.2/24"),))
+    with pytest.raises(CniError) as caught:
+        verify_addresses(container, link(container), result)
+    assert caught.value.msg == "Failed to find Gateway <nil> for interface eth0"
+    container.configure(device, (), (Route(Prefix.parse("10.0.0.0/24"), table=table),))
+    verify_addresses(container, link(container), result)
+
+
 def route(destination: str, gateway: str = "", table: int | None = None) -> Route:
     return Route(Prefix.parse(destination), Address.parse(gateway) if gateway else None, table=table)
 

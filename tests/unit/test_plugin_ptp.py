@@ -59,10 +59,6 @@ def test_the_plan() -> None:
         ops.CreateVeth(
             "eth0", host_end(OWNER), alias=owner_comment(OWNER), mtu=1400, newborn_group=newborn_group("net")
         ),
-        AddressHostEnd(
-            (Prefix.parse("10.1.2.1/32"), Prefix.parse("fd00:1::1/128")),
-            (Route(Prefix.parse("10.1.2.3/32"), scope=254), Route(Prefix.parse("fd00:1::3/128"), scope=0)),
-        ),
         ops.Sysctl(ops.CONTAINER, "net/ipv6/conf/eth0/accept_dad", "0"),
         ops.ConfigureInterface(
             "eth0",
@@ -79,6 +75,10 @@ def test_the_plan() -> None:
                 Route(Prefix.parse("fd00:1::1/128"), scope=0, source=SIX.address.address),
                 Route(Prefix.parse("fd00:1::/64"), SIX.gateway, source=SIX.address.address),
             ),
+        ),
+        AddressHostEnd(
+            (Prefix.parse("10.1.2.1/32"), Prefix.parse("fd00:1::1/128")),
+            (Route(Prefix.parse("10.1.2.3/32"), scope=254), Route(Prefix.parse("fd00:1::3/128"), scope=0)),
         ),
     ]
 
