@@ -187,11 +187,8 @@ def finish(context: Context, session: Session, begin: Begin) -> int:
 
 
 def status_of(message: str) -> int:
-    """The exit status docker gives to a failure to start, from its text; one that names a flag is not about the
-    command."""
+    """The exit status docker gives to a failure to start, from its text."""
     text = message.lower()
-    if text.startswith("--"):
-        return _DAEMON_ERROR
     if "executable file not found" in text or "no such file or directory" in text:
         return _NOT_FOUND
     if "permission denied" in text or "is a directory" in text:

@@ -154,7 +154,6 @@ def test_input_that_never_ends_does_not_hold_the_end_up(said: Script, tmp_path: 
     ("message", "status"),
     [
         ('runc: exec: "nope": executable file not found in $PATH', 127),
-        ("--sysctl net.nosuch.thing=1: no such file or directory", 125),
         ('runc: exec: "/etc": permission denied', 126),
         ("port is already allocated", 125),
     ],
