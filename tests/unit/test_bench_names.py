@@ -39,11 +39,16 @@ def test_what_was_promised_is_said_to_be_reached_or_missed() -> None:
         ["CPU a query: ours to dnsmasq 2.90", "1.25x", "", "1x", "missed"],
         ["queries/s: ours to aardvark-dns 2.1.0", "1.12x", "1x", "0.85x", "goal"],
         ["CPU a query: ours to aardvark-dns 2.1.0", "1.00x", "0.75x", "", "missed"],
-        ["p99 at 1000/s: more than floor", "2.50 ms", "", "2 ms", "missed"],
+        ["p99 at 1000/s, best round: more than floor", "2.50 ms", "", "2 ms", "missed"],
         ["p99 beside a container that floods: more than without", "40.00 ms", "", "50 ms", "at least"],
         ["memory", "17.00 MB", "", "16 MB", "missed"],
     ]
-    assert [each.split(":")[0] for each in missed] == ["CPU a query", "CPU a query", "p99 at 1000/s", "memory"]
+    assert [each.split(":")[0] for each in missed] == [
+        "CPU a query",
+        "CPU a query",
+        "p99 at 1000/s, best round",
+        "memory",
+    ]
 
 
 def test_the_table_has_a_line_for_each_server_and_no_ratio_to_the_floor() -> None:

@@ -107,8 +107,9 @@ def promises(series: Sequence[Series], floor: str, flood: Flood) -> tuple[str, l
             goal, least = (0.75, None) if each.label.startswith("aardvark") else (None, 1.0)
             rows.append((f"CPU a query: ours to {each.label}", cost(ours.many, each.many), "x", goal, least, True))
         if each.label == floor:
-            slower = above(ours.percentiles(99), each.percentiles(99))
-            rows.append((f"p99 at {RATE}/s: more than {floor}", slower, " ms", None, 2.0, True))
+            # beyond the machine's noise: each has as many chances of a quiet moment
+            slower = max(0.0, min(ours.percentiles(99)) - min(each.percentiles(99)))
+            rows.append((f"p99 at {RATE}/s, best round: more than {floor}", slower, " ms", None, 2.0, True))
     slower = above(flood.beside, flood.alone)
     rows.append(("p99 beside a container that floods: more than without", slower, " ms", None, 50.0, True))
     rows.append(("memory", ours.resident_mb, " MB", None, 16.0, True))
