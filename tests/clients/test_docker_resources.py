@@ -44,7 +44,7 @@ def test_stats(docker: Docker) -> None:
     docker("create", "--name", "made", IMAGE)
     seen = figures(docker, "busy", "idle", "hosts", "made")
     busy, idle, hosts, made = (seen[name] for name in ("busy", "idle", "hosts", "made"))
-    assert 30 < float(busy["CPUPerc"].rstrip("%")) < 130 and float(idle["CPUPerc"].rstrip("%")) < 20
+    assert 5 < float(busy["CPUPerc"].rstrip("%")) < 130 and float(idle["CPUPerc"].rstrip("%")) < 20
     assert busy["MemUsage"].endswith(" / 200MiB") and busy["PIDs"] == "1" and idle["PIDs"] == "3"
     assert hosts["NetIO"] == "0B / 0B" and made["PIDs"] in ("0", "--")
     found = raw(docker, "busy", "stream=0")
