@@ -35,7 +35,8 @@ _PERMANENT = 0x80
 # timers, and identifiers that hold a hardware address
 _PASSING = {
     ("data", "bridge"): {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 42, 47, 48},
-    ("port", "bridge"): {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 36, 37},
+    # 38 and 41 count the multicast listeners and groups that were heard of
+    ("port", "bridge"): {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 36, 37, 38, 41},
 }
 _TENTATIVE, _OPTIMISTIC = 0x40, 0x04
 _ADDRESS, _LOCAL, _LABEL, _BROADCAST, _ADDRESS_FLAGS, _ADDRESS_PROTO = 1, 2, 3, 4, 8, 11
