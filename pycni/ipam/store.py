@@ -267,9 +267,10 @@ class LockedNetwork:
         return [address for address in map(_parse_name, names) if address is not None]
 
     def holds(self, container_id: str, ifname: str) -> bool:
-        """Whether any file belongs to this owner."""
+        """Whether any file belongs to this owner, also now: the index does not see what is written into one in place."""
         index = self._loaded()
-        return bool(index.owned_by(container_id, ifname) or index.owned_by_old_format(container_id))
+        owned = index.owned_by(container_id, ifname) | index.owned_by_old_format(container_id)
+        return any(_read(self._directory, path) == index.paths[path] for path in owned)
 
     def last_reserved(self, set_number: int) -> Address | None:
         """The address given last of a range set; None when nothing legible is written."""

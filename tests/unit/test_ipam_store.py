@@ -111,6 +111,14 @@ def test_release_takes_all_of_one_owner_and_nothing_else(tmp_path: Path) -> None
     assert taken(LeaseStore(), tmp_path) == {"10.0.0.3", "10.0.0.4", "10.0.0.9"}
 
 
+def test_a_lease_that_somebody_empties_in_place_is_held_no_more(tmp_path: Path) -> None:
+    store = LeaseStore()
+    assert reserve(store, tmp_path, "10.0.0.9", "c1", "eth0")
+    (tmp_path / NET / "10.0.0.9").write_bytes(b"")
+    with store.open(str(tmp_path), NET) as locked:
+        assert not locked.holds("c1", "eth0")
+
+
 def test_the_old_format_counts_when_nothing_newer_is_there(tmp_path: Path) -> None:
     put(tmp_path, "10.0.0.9", b" c1\n")
     store = LeaseStore()
