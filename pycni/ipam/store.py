@@ -267,7 +267,7 @@ class LockedNetwork:
         return [address for address in map(_parse_name, names) if address is not None]
 
     def holds(self, container_id: str, ifname: str) -> bool:
-        """Whether any file belongs to this owner, also now: the index does not see what is written into one in place."""
+        """Whether any file belongs to this owner, also now: the index misses what is written into one in place."""
         index = self._loaded()
         owned = index.owned_by(container_id, ifname) | index.owned_by_old_format(container_id)
         return any(_read(self._directory, path) == index.paths[path] for path in owned)
