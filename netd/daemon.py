@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from importlib import import_module
 
@@ -32,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The process's exit status; 2 for a wrong command line."""
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in _PROCESSES:
+        # of a process that dies inside C code nothing else would tell where
+        faulthandler.enable(2)
         status: int = import_module(_PROCESSES[given[0]]).main(given[1:])
         return status
     if "--help" in given or "--version" in given:

@@ -12,14 +12,16 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from netd.structures import from_json, from_values
+
 T = TypeVar("T")
 
 
 def decode(body: bytes, kind: type[T]) -> T:
     """msgspec.ValidationError with the path of a value of a wrong type, msgspec.DecodeError for what is no JSON."""
     if b"null" not in body:
-        return msgspec.json.decode(body, type=kind)
-    return msgspec.convert(_settled(msgspec.json.decode(body), kind), kind)
+        return from_json(body, kind)
+    return from_values(_settled(msgspec.json.decode(body), kind), kind)
 
 
 def _settled(value: Any, kind: Any) -> Any:

@@ -25,6 +25,7 @@ from netd.runtime.naming import random_id
 from netd.runtime.parts import Parts
 from netd.runtime.start_failure import StartFailed, start_failure
 from netd.runtime.streams import STDERR, STDOUT, Stream
+from netd.structures import from_json
 
 _KEPT = 300.0
 """Seconds that an ended exec can still be asked for its exit code."""
@@ -215,7 +216,7 @@ class Execs:
         for name in os.listdir(self._base) if os.path.isdir(self._base) else ():
             try:
                 with open(f"{self._base}/{name}/exec.json", "rb") as stream:
-                    state = msgspec.json.decode(stream.read(), type=ExecState)
+                    state = from_json(stream.read(), ExecState)
             except (FileNotFoundError, msgspec.DecodeError):
                 # its start was cut off
                 conmon.abandon(f"{self._base}/{name}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
+from netd.structures import from_json
+
 NEVER = "0001-01-01T00:00:00Z"
 """A moment that has not come: Go's zero time, which docker's clients know."""
 
@@ -271,4 +273,4 @@ def encode(container: Container) -> bytes:
 
 def decode(text: bytes) -> Container:
     """The reverse; `msgspec.DecodeError` names what does not fit."""
-    return msgspec.json.decode(text, type=Container)
+    return from_json(text, Container)

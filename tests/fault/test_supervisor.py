@@ -102,6 +102,14 @@ def test_what_is_killed_is_started_again_and_the_others_go_on(daemon: EngineProc
     assert f"{name} was killed by signal 9; starting it again" in daemon.log.read_text()
 
 
+@pytest.mark.parametrize("name", PROCESSES)
+def test_one_that_crashes_says_where(daemon: EngineProcess, name: str) -> None:
+    os.kill(children(daemon.process.pid)[name], signal.SIGSEGV)
+    assert eventually(lambda: f"{name} was killed by signal 11; starting it again" in daemon.log.read_text())
+    assert "Segmentation fault" in daemon.log.read_text()
+    assert f"netd/{name}/main.py" in daemon.log.read_text()
+
+
 def test_a_stop_ends_all_and_leaves_no_socket(daemon: EngineProcess) -> None:
     running = children(daemon.process.pid)
     assert daemon.stop() == 0

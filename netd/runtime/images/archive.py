@@ -16,6 +16,7 @@ from netd.files.packed import damage_named, unpacked
 from netd.runtime.images.manifest import Descriptor, Index, Manifest, Platform, choose, parse
 from netd.runtime.images.model import Progress
 from netd.runtime.images.reference import Reference, parse_target
+from netd.structures import from_json
 from pycni.record import Record
 
 _DAMAGE = (OSError, tarfile.TarError)
@@ -77,7 +78,7 @@ def members(path: str) -> set[str]:
 def docker_images(path: str) -> list[DockerImage]:
     """What manifest.json of a docker archive says."""
     try:
-        entries = msgspec.json.decode(_text(path, "manifest.json"), type=list[_Entry])
+        entries = from_json(_text(path, "manifest.json"), list[_Entry])
     except msgspec.DecodeError as error:
         raise InvalidParameter(f"the archive's manifest.json: {error}") from error
     if not entries:

@@ -13,6 +13,7 @@ from netd.runtime.images.manifest import Manifest, parse
 from netd.runtime.images.model import without_nulls
 from netd.runtime.images.shelf import Shelf
 from netd.runtime.model import NEVER
+from netd.structures import from_values
 
 _GZIP = b"\x1f\x8b"
 
@@ -43,7 +44,7 @@ def history(shelf: Shelf, image_id: str) -> list[Step]:
         manifest = parse(stream.read(), image_id)
     assert isinstance(manifest, Manifest)
     sizes = [unpacked_size(shelf.blob(layer.digest)) for layer in manifest.layers]
-    steps = msgspec.convert(told, type=_Built).history
+    steps = from_values(told, _Built).history
     if sum(not step.empty_layer for step in steps) != len(sizes):
         steps = [Step() for _ in sizes]
     left = iter(sizes)

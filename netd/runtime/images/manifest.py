@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from netd.failure import InvalidParameter, NotFound, Unsupported
 from netd.runtime.images.model import without_nulls
 from netd.runtime.images.reference import is_digest
+from netd.structures import from_values
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -92,14 +93,14 @@ def parse(raw: bytes, of: str) -> Manifest | Index:
     """`of` names the image in errors: InvalidParameter when the text is no manifest, Unsupported for schema 1."""
     try:
         text = without_nulls(msgspec.json.decode(raw))
-        kind = msgspec.convert(text, type=_Kind)
+        kind = from_values(text, _Kind)
         if kind.schema_version == 1:
             raise Unsupported(f"{of}: image manifests of schema version 1 are not supported: push the image again")
         if kind.media_type in (OCI_INDEX, _DOCKER_LIST) or (kind.manifests is not None and kind.config is None):
-            index = msgspec.convert(text, type=Index)
+            index = from_values(text, Index)
             _check([each.digest for each in index.manifests], of)
             return index
-        manifest = msgspec.convert(text, type=Manifest)
+        manifest = from_values(text, Manifest)
     except msgspec.DecodeError as error:
         raise InvalidParameter(f"{of}: not an image manifest: {error}") from error
     _check(manifest.blobs(), of)

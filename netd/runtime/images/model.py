@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from netd.failure import InvalidParameter, Unsupported
 from netd.runtime.model import NEVER
+from netd.structures import from_values
 
 Progress = Callable[[dict[str, Any]], None]
 """Takes docker's progress objects: {"status", "id", "progressDetail": {"current", "total"}}, {"stream"}."""
@@ -75,7 +76,7 @@ class _Described(Struct):
 def described(image_id: str, raw: bytes, size: int = 0) -> Image:
     """The image that a configuration is about.  InvalidParameter: it is none; Unsupported: not for Linux."""
     try:
-        found = msgspec.convert(without_nulls(msgspec.json.decode(raw)), type=_Described)
+        found = from_values(without_nulls(msgspec.json.decode(raw)), _Described)
     except msgspec.MsgspecError as error:
         raise InvalidParameter(f"image {image_id}: not an image configuration: {error}") from error
     if found.os not in ("", "linux"):

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from netd.failure import Failure
 from netd.runtime.images.durable import replace
 from netd.runtime.images.reference import Reference, parse
+from netd.structures import from_json
 
 
 class _File(Struct):
@@ -29,7 +30,7 @@ class Names:
         ids = set(known)
         try:
             with open(path, "rb") as stream:
-                names = msgspec.json.decode(stream.read(), type=_File).names
+                names = from_json(stream.read(), _File).names
         except FileNotFoundError:
             names = {}
         except msgspec.DecodeError as error:

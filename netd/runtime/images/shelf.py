@@ -25,6 +25,7 @@ from netd.runtime.images.durable import WorkArea, locked, sync_directory, sync_t
 from netd.runtime.images.manifest import Manifest, digest_of, parse
 from netd.runtime.images.model import Image
 from netd.runtime.places import RuntimePlaces
+from netd.structures import from_json
 
 _RETIRED = "retired"
 _PREFIX = "sha256:"
@@ -61,7 +62,7 @@ class Shelf:
         """None also when a damaged disk has spoilt what is known of it: it can be pulled again."""
         try:
             with open(f"{self.directory(image_id)}/image.json", "rb") as stream:
-                return msgspec.json.decode(stream.read(), type=Image)
+                return from_json(stream.read(), Image)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
 
