@@ -8,7 +8,7 @@ So types are learnt one at a time, before anything is decoded as one.
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,5 +33,5 @@ def from_values(value: Any, kind: type[T]) -> T:
 def _learn(kind: Any) -> None:
     if kind not in _learnt:
         with _learning:
-            msgspec.json.Decoder(cast(Any, kind))
+            msgspec.json.Decoder(kind)
             _learnt.add(kind)

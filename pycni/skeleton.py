@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
-    from pycni.firewall.firewall import Firewall
+    from pycni.firewall.firewall import Collects, Firewall
     from pycni.kernel.api import NamespaceApi
     from pycni.remembered import Memory
     from pycni.spec.request import Request
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Context"], None]
     Loader = Callable[[str], "Plugin | None"]
-    Collects = Callable[[str, Owner | None], bool]
 
     class Waits(Protocol):
         """Told where a call awaits an answer for long; an interrupted one finds the connection closed."""

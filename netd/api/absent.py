@@ -94,11 +94,12 @@ def check_platform(text: str) -> None:
 def _platform(text: str) -> tuple[str, str, str]:
     if text.startswith("{"):
         found = _object(text.encode())
-        return tuple(str(found.get(key) or "") for key in ("os", "architecture", "variant"))  # type: ignore[return-value]
+        return str(found.get("os") or ""), str(found.get("architecture") or ""), str(found.get("variant") or "")
     parts = text.lower().split("/")
     if len(parts) == 1 and parts[0] != "linux":
         parts.insert(0, "")
-    return (*parts, "", "")[:3]  # type: ignore[return-value]
+    system, architecture, variant, *_ = (*parts, "", "")
+    return system, architecture, variant
 
 
 def _object(body: bytes) -> dict[str, Any]:

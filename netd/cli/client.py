@@ -279,11 +279,13 @@ class Daemon:
 def _absent(path: str, error: OSError) -> NoDaemon:
     import os
 
+    from netd import systemd
+
     reason = {2: "there is no {}", 111: "nobody serves {}", 13: "{}: not allowed, try as root"}
     why = reason.get(error.errno or 0, f"{{}}: {(error.strerror or str(error)).lower()}").format(path)
     if error.errno == 13:
         return NoDaemon(f"pynetd cannot be reached: {why}")
-    unit = os.path.exists("/etc/systemd/system/pynetd-api.service") and os.path.exists("/run/systemd/system")
+    unit = os.path.exists("/etc/systemd/system/pynetd-api.service") and systemd.is_running()
     start = "systemctl start pynetd-api" if unit else "pynetd &"
     return NoDaemon(f"pynetd does not run ({why}); start it with: {start}")
 

@@ -6,6 +6,7 @@ import os
 import shlex
 from typing import Any
 
+from netd import systemd
 from netd.cli import launcher, output, plugin_files, units
 from netd.cli.context import Context
 from netd.cli.flags import Arguments
@@ -23,7 +24,7 @@ def install(context: Context, arguments: Arguments) -> int:
     command = shlex.join(units.daemon_command(run_dir))
     os.makedirs(dest, mode=0o755, exist_ok=True)
     changes = plugin_files.place(dest, names, prepared.content)
-    with_units = units.is_running() if arguments.systemd is None else arguments.systemd
+    with_units = systemd.is_running() if arguments.systemd is None else arguments.systemd
     written = units.add(os.path.abspath(arguments.unit_dir), run_dir) if with_units else []
     report = {
         "Dest": dest,
@@ -50,7 +51,7 @@ def install(context: Context, arguments: Arguments) -> int:
 def uninstall(context: Context, arguments: Arguments) -> int:
     """Puts back what `install` replaced, and removes the rest of it."""
     dest = os.path.abspath(arguments.dest)
-    with_units = units.is_running() if arguments.systemd is None else arguments.systemd
+    with_units = systemd.is_running() if arguments.systemd is None else arguments.systemd
     removed = units.remove(os.path.abspath(arguments.unit_dir)) if with_units else []
     changes = plugin_files.withdraw(dest)
     if arguments.json:

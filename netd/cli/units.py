@@ -9,12 +9,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from netd import systemd
 from netd.cli.plugin_files import InstallError
 from netd.networks.places import RUN_DIR
 from pycni_plugins.dhcp.config import default_socket
-
-RUNNING = "/run/systemd/system"
-"""Exists exactly where systemd is the init process (sd_booted(3))."""
 
 SOCKET, SERVICE, NAMES, API = "pynetd.socket", "pynetd.service", "pynetd-dns.service", "pynetd-api.service"
 API_SOCKET = "pynetd-api.socket"
@@ -180,7 +178,7 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
             file.write(text)
         os.rename(draft, path)
         changed.append(path)
-    if is_running():
+    if systemd.is_running():
         _systemctl("daemon-reload")
         if changed:
             # first: not those that are only now started
@@ -192,18 +190,14 @@ def add(unit_dir: str, run_dir: str) -> list[str]:
 def remove(unit_dir: str) -> list[str]:
     """Stops the engine where systemd runs it and removes the units; returns the paths removed."""
     present = [path for name in _ALL if os.path.lexists(path := os.path.join(unit_dir, name))]
-    if present and is_running():
+    if present and systemd.is_running():
         _systemctl("disable", "--now", *_ALL)
     for path in present:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-    if present and is_running():
+    if present and systemd.is_running():
         _systemctl("daemon-reload")
     return present
-
-
-def is_running() -> bool:
-    return os.path.isdir(RUNNING)
 
 
 def _systemctl(*words: str) -> None:

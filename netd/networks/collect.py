@@ -30,7 +30,8 @@ from pycni_plugins import NAMES, find
 from pycni_plugins.execution import execute
 
 if TYPE_CHECKING:
-    from pycni.skeleton import Collects, Loader
+    from pycni.firewall.firewall import Collects
+    from pycni.skeleton import Loader
 
 GC_VERSION = "1.1.0"
 """The first version that has GC; lists of older ones are run as this one for it."""

@@ -18,7 +18,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Set
 
-from netd.networks.collect import GC_VERSION, delete, read, runtime
+from netd.networks.collect import FIRST, GC_VERSION, delete, read, runtime
 from netd.networks.conflist import Network
 from netd.networks.places import Places
 from netd.networks.usage import Attachment, attachments, lease_dir
@@ -81,7 +81,7 @@ def look(network: Network, places: Places, terms: Terms) -> Leftovers:
         leases = _book(network, places).illegible(terms.booted)
         found += [f"lease of {each.address} that names nobody" for each in leases]
     foreign = tuple(name for name in network.plugins if name not in NAMES)
-    taking = foreign if guarded and _at_least(network) else ()
+    taking = foreign if guarded and _knows_gc(network) else ()
     return Leftovers(tuple(found), taking, () if taking else foreign, tuple(failures))
 
 
@@ -143,7 +143,7 @@ def _is_guarded(network: Network, places: Places) -> bool:
     return kinds == [HOST_LOCAL] and addressing[0] is plugins[0] and addressing[0].get("type") in NAMES
 
 
-def _at_least(network: Network) -> bool:
+def _knows_gc(network: Network) -> bool:
     return read(network.file).at_least(GC_VERSION)
 
 
@@ -173,7 +173,7 @@ def _ask_ours(
     network: Network, places: Places, terms: Terms, collects: Callable[[str, Owner | None], bool]
 ) -> list[str]:
     # containers whose attachment nothing tells of, but which run
-    keep = terms.attached | {(each, "eth0") for each in terms.running}
+    keep = terms.attached | {(each, FIRST) for each in terms.running}
     return _gc(network, places, keep, [name for name in network.plugins if name in NAMES], collects)
 
 

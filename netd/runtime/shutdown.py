@@ -6,12 +6,12 @@ where it has no handler for it, then all of the init system's patience (systemd:
 from __future__ import annotations
 
 import logging
-import os
 import select
 import subprocess
 import time
 from collections.abc import Iterable
 
+from netd import systemd
 from netd.runtime.entry import Run
 from netd.runtime.lifecycle import DEFAULT_TIMEOUT
 from netd.runtime.model import Container
@@ -24,8 +24,6 @@ LIMIT = 60.0
 
 _KILL_TIMEOUT = 5.0
 _SIGKILL = 9
-_BOOTED = "/run/systemd/system"
-"""Exists exactly where systemd is the init process (sd_booted(3))."""
 _QUESTION = ("systemctl", "is-system-running")
 
 _log = logging.getLogger(__name__)
@@ -35,7 +33,7 @@ Running = tuple[Container, Run]
 
 def is_going_down() -> bool:
     """Whether systemd stops everything; False without systemd, and when it does not answer."""
-    if not os.path.isdir(_BOOTED):
+    if not systemd.is_running():
         return False
     try:
         asked = subprocess.run(_QUESTION, capture_output=True, timeout=5, check=False)

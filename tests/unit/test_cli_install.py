@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from netd import systemd
 from netd.cli import launcher, plugin_files, units
 from netd.cli.main import main
 from netd.cli.plugin_files import InstallError, place, withdraw
@@ -237,7 +238,7 @@ def test_the_interpreter_is_the_one_behind_the_virtual_environment(monkeypatch: 
 
 def test_units_are_written_once_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr(units, "is_running", lambda: True)
+    monkeypatch.setattr(systemd, "is_running", lambda: True)
     monkeypatch.setattr(units, "_systemctl", lambda *words: asked.append(words))
     folder = str(tmp_path / "units")
     files = ["pynetd.socket", "pynetd.service", "pynetd-dns.service", "pynetd-api.socket", "pynetd-api.service"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from netd import systemd
 from netd.runtime import shutdown
 from netd.runtime.entry import Run
 from netd.runtime.model import Container, ContainerConfig, HostConfig
@@ -88,9 +89,9 @@ def test_systemd_is_asked_where_it_runs(
     program.write_text(f"#!/bin/sh\n[ $1 = is-system-running ] && echo {state}\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(shutdown, "_BOOTED", str(tmp_path / "absent"))
+    monkeypatch.setattr(systemd, "BOOTED", str(tmp_path / "absent"))
     assert not shutdown.is_going_down()
-    monkeypatch.setattr(shutdown, "_BOOTED", str(tmp_path))
+    monkeypatch.setattr(systemd, "BOOTED", str(tmp_path))
     assert shutdown.is_going_down() is expected
     program.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
