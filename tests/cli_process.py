@@ -14,6 +14,7 @@ import termios
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 LIMIT = 20.0
 """Seconds that nothing in these tests takes."""
@@ -108,3 +109,8 @@ class Terminal:
 def pynet_terminal(directory: Path, *arguments: str) -> Terminal:
     """`pynet` on a terminal."""
     return Terminal(words(directory, *arguments))
+
+
+def raw(modes: list[Any]) -> bool:
+    """Whether a terminal of these modes passes every byte on."""
+    return not modes[3] & (termios.ECHO | termios.ICANON | termios.ISIG) and not modes[1] & termios.OPOST

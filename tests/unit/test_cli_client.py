@@ -19,12 +19,6 @@ from netd.failure import Failure
 
 
 @pytest.fixture
-def said(tmp_path: Path) -> Iterator[Script]:
-    with script(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
     made = Daemon(str(tmp_path / "api.sock"))
     yield made

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from api_script import Request, Script, script
+from api_script import Request, Script
 from cli_process import piped, pynet_terminal
 
 from netd.cli import moments, ports_text
@@ -20,12 +19,6 @@ from netd.failure import InvalidParameter
 
 ID = "c0ffee" + 58 * "0"
 OTHER = "decaf0" + 58 * "0"
-
-
-@pytest.fixture
-def said(tmp_path: Path) -> Iterator[Script]:
-    with script(tmp_path) as made:
-        yield made
 
 
 class Shell:
