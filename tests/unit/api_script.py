@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 LIMIT = 20.0
 """Seconds that nothing in these tests takes."""
 ID = "c0ffee" + 58 * "0"
-"""Of the container that scripts know."""
+OTHER = "decaf0" + 58 * "0"
+"""Of the containers and images that scripts know."""
 
 
 class Request:
