@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fake_machine import Machine
-from test_plan_transaction import Trap, link, transaction, trap_machine
+from trapped_machine import Trap, link, transaction, trap_machine
 
 from pycni.kernel.model import PortVlan
 from pycni.kernel.namespace import NEWBORN_GROUP
