@@ -1,34 +1,20 @@
-"""bridge: its keys, its plans, and the whole plugin on the in-memory machine."""
+"""bridge: the whole plugin on the in-memory machine."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_machine import NETNS, Machine
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pycni.firewall.facts import BRIDGE_NAT, Masquerade, Owner, SpoofCheck
-from pycni.firewall.naming import MASQUERADE, SPOOFCHECK, attachment_hash, host_end
+from pycni.firewall.facts import BRIDGE_NAT, Owner, SpoofCheck
+from pycni.firewall.naming import MASQUERADE, SPOOFCHECK
 from pycni.kernel.memory import MemoryNamespace
-from pycni.kernel.model import PortVlan, Route
-from pycni.plan import ops
-from pycni.spec.address import Address, Prefix
-from pycni.spec.errors import CniError, ConfigError, NotAvailable
-from pycni.spec.request import parse_config
-from pycni.spec.result import IpConfig, Result
-from pycni_plugins.bridge import layers
-from pycni_plugins.bridge.config import Bridge, parse
-from pycni_plugins.bridge.steps import Announce
+from pycni.kernel.model import PortVlan
+from pycni.spec.errors import NotAvailable
 
 OWNER = Owner("net", "c1", "eth0")
-
-
-def keys(cni_args: str = "", **values: Any) -> Bridge:
-    return parse(parse_config(json.dumps({"name": "net", **values}).encode()), cni_args)
 
 
 @pytest.fixture
@@ -36,278 +22,11 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-# --- keys ------------------------------------------------------------------------------------------------------------
-
-
-def test_defaults() -> None:
-    assert keys() == Bridge("cni0", False, False, False, False, "", 0, False, False, False, True, False, None, False)
-    assert keys(bridge="", ipam={}) == keys()
-
-
-@pytest.mark.parametrize(
-    ("values", "vlan", "trunk", "filtering"),
-    [
-        ({"vlan": 7}, 7, (), True),
-        ({"vlan": 0}, 0, (), False),
-        ({"vlanTrunk": []}, 0, (), True),
-        ({"vlanTrunk": None}, 0, (), False),
-        ({"vlanTrunk": [{}]}, 0, (), True),
-        ({"vlanTrunk": [{"minID": 3, "maxID": 5, "id": 9}, {"id": 4}, {"ID": 1}]}, 0, (1, 3, 4, 5, 9), True),
-        ({"VLAN": 4094, "VlanTrunk": [{"id": 4094}]}, 4094, (4094,), True),
-    ],
-)
-def test_vlans(values: dict[str, Any], vlan: int, trunk: tuple[int, ...], filtering: bool) -> None:
-    found = keys(**values)
-    assert (found.vlan, found.trunk, found.filtering) == (vlan, trunk, filtering)
-    assert not found.keep_default_vlan and not found.spoofcheck
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, ()),
-        ({"vlanTrunk": []}, ()),
-        ({"vlan": 7}, (PortVlan(7, True, True),)),
-        ({"vlan": 7, "vlanTrunk": [{"id": 9}]}, (PortVlan(7, True, True), PortVlan(9))),
-        ({"vlanTrunk": [{"minID": 2, "maxID": 3}]}, (PortVlan(2), PortVlan(3), PortVlan(1, True, True))),
-    ],
-)
-def test_the_vlans_of_a_port(values: dict[str, Any], expected: tuple[PortVlan, ...]) -> None:
-    assert layers.port_vlans(keys(**values)) == expected
-    joins = [each for each in layers.links(keys(**values), OWNER) if isinstance(each, ops.JoinVlans)]
-    assert joins == ([ops.JoinVlans(expected)] if expected else [])
-
-
-def test_the_first_mistake_is_the_references() -> None:
-    """VLANs, then CNI_ARGS, then what excludes what (contract 2.1)."""
-    wrong: dict[str, Any] = {"hairpinMode": True, "promiscMode": True}
-    texts = []
-    for more, cni_args in (
-        ({"disableContainerInterface": True, "ipam": {"type": "x"}, "vlanTrunk": [{"id": 0}], "vlan": -1}, "BAD=1"),
-        ({"disableContainerInterface": True, "ipam": {"type": "x"}, "vlanTrunk": [{"id": 0}]}, "BAD=1"),
-        ({"disableContainerInterface": True, "ipam": {"type": "x"}}, "BAD=1"),
-        ({"disableContainerInterface": True, "ipam": {"type": "x"}}, ""),
-        ({}, ""),
-    ):
-        with pytest.raises(CniError) as caught:
-            keys(cni_args, **wrong, **more)
-        texts.append(caught.value.msg)
-    assert [text.partition(" ")[0] for text in texts] == ["invalid", "incorrect", "ARGS:", "cannot", "cannot"]
-    assert "IPAM" in texts[3] and "hairpin" in texts[4]
-
-
-def test_a_default_gateway_is_a_gateway() -> None:
-    assert keys(isDefaultGateway=True).gateway
-    assert not keys(isGateway=True).default_gateway
-
-
-@pytest.mark.parametrize(
-    ("sources", "last"),
-    [
-        ((1, 0, 0), 1),
-        ((1, 2, 0), 2),
-        ((1, 2, 3), 3),
-        ((0, 2, 3), 3),
-        ((1, 0, 3), 3),
-    ],
-)
-def test_the_mac_comes_from_the_last_source(sources: tuple[int, int, int], last: int) -> None:
-    """CNI_ARGS, then args.cni, then runtimeConfig (contract 2.1)."""
-    given_args, args, runtime = (f"0a:00:00:00:00:0{number}" if number else "" for number in sources)
-    found = keys(
-        f"MAC={given_args}" if given_args else "",
-        args={"cni": {"mac": args}},
-        RuntimeConfig={"mac": runtime},
-    )
-    assert found.mac == bytes.fromhex(f"0a000000000{last}")
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"hairpinMode": True, "promiscMode": True}, "cannot set hairpin mode and promiscuous mode at the same time"),
-        ({"vlan": -1}, "invalid VLAN ID -1 (must be between 0 and 4094)"),
-        ({"vlan": 4095}, "invalid VLAN ID 4095 (must be between 0 and 4094)"),
-        (
-            {"vlanTrunk": [{"minID": 1}]},
-            "minID and maxID should be configured simultaneously, maxID is missing",
-        ),
-        (
-            {"vlanTrunk": [{"maxID": 1}]},
-            "minID and maxID should be configured simultaneously, minID is missing",
-        ),
-        ({"vlanTrunk": [{"minID": 0, "maxID": 9}]}, "incorrect trunk minID parameter"),
-        ({"vlanTrunk": [{"minID": 1, "maxID": 4095}]}, "incorrect trunk maxID parameter"),
-        ({"vlanTrunk": [{"id": 4095}]}, "incorrect trunk id parameter"),
-        ({"vlanTrunk": [{"id": 0}]}, "incorrect trunk id parameter"),
-        ({"vlanTrunk": [{"minID": 9, "maxID": 8, "id": 0}]}, "minID is greater than maxID in trunk parameter"),
-        (
-            {"disableContainerInterface": True, "ipam": {"type": "host-local"}},
-            "cannot use IPAM when DisableContainerInterface flag is set",
-        ),
-        ({"ipMasq": True, "ipMasqBackend": "pf"}, 'unknown ipmasq backend "pf"'),
-        ({"runtimeConfig": {"mac": "xx"}}, "failed to make veth pair: address xx: invalid MAC address"),
-    ],
-)
-def test_refused_keys(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(CniError) as caught:
-        keys(**values)
-    assert caught.value.msg == message
-
-
-@pytest.mark.parametrize("name", ["a/b", "..", ".", "a b", "x" * 16, "a:b", "é" * 8])
-def test_a_bridges_name_must_be_an_interface_name(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"^invalid configuration: key 'bridge': .* is not an interface name$"):
-        keys(bridge=name)
-
-
 @pytest.mark.parametrize("command", ["ADD", "DEL", "CHECK", "GC", "STATUS"])
 def test_keys_are_checked_for_every_command(machine: Machine, command: str) -> None:
     config = {"name": "n", "cniVersion": "1.1.0", "vlan": 4095, "cni.dev/valid-attachments": []}
     body = machine.error("bridge", command, config)
     assert body["msg"] == "invalid VLAN ID 4095 (must be between 0 and 4094)"
-
-
-# --- plans -----------------------------------------------------------------------------------------------------------
-
-
-def ip(address: str, gateway: str = "") -> IpConfig:
-    return IpConfig(Prefix.parse(address), Address.parse(gateway) if gateway else None)
-
-
-def route(destination: str, gateway: str = "") -> Route:
-    return Route(Prefix.parse(destination), Address.parse(gateway) if gateway else None)
-
-
-def test_links() -> None:
-    bridge = keys(
-        bridge="br0", mtu=1400, hairpinMode=True, portIsolation=True, runtimeConfig={"mac": "0a:00:00:00:00:01"}
-    )
-    device, pair = layers.links(bridge, OWNER)
-    assert device == ops.EnsureBridge("br0", 1400)
-    assert pair == ops.CreateVeth(
-        "eth0",
-        host_end(OWNER),
-        f"{attachment_hash(OWNER)}, net: net, if: eth0, id: c1",
-        "br0",
-        1400,
-        bytes.fromhex("0a0000000001"),
-        True,
-        True,
-    )
-
-
-@given(st.text("abc", min_size=1), st.text("abc", min_size=1), st.text("abc", min_size=1))
-def test_the_host_ends_name_depends_on_the_whole_attachment(network: str, container_id: str, ifname: str) -> None:
-    name = host_end(Owner(network, container_id, ifname))
-    assert name.startswith("veth")
-    assert len(name) == 12
-    assert int(name[4:], 16) >= 0
-    assert name == host_end(Owner(network, container_id, ifname))
-    assert name != host_end(Owner(network, container_id + "x", ifname))
-    assert name != host_end(Owner(network, container_id, ifname + "x"))
-
-
-@pytest.mark.parametrize(
-    ("values", "given_gateway", "expected"),
-    [
-        ({}, "", None),
-        ({}, "10.1.2.9", "10.1.2.9"),
-        ({"isGateway": True}, "", "10.1.2.1"),
-        ({"isGateway": True}, "10.1.2.9", "10.1.2.9"),
-        ({"isDefaultGateway": True}, "", "10.1.2.1"),
-    ],
-)
-def test_the_gateway(values: dict[str, Any], given_gateway: str, expected: str | None) -> None:
-    result = layers.address(keys(**values), Result(ips=(ip("10.1.2.7/24", given_gateway),)))
-    (found,) = result.ips
-    assert found.interface == layers.CONTAINER_INTERFACE
-    assert (str(found.gateway) if found.gateway else None) == expected
-
-
-@pytest.mark.parametrize(
-    ("present", "added"),
-    [
-        ((), ["0.0.0.0/0 10.0.0.1", "::/0 fd00::1"]),
-        ((route("0.0.0.0/0", "10.0.0.254"),), ["::/0 fd00::1"]),
-        ((route("0.0.0.0/0"),), ["::/0 fd00::1"]),
-        ((route("::/0", "fd00::9"), route("9.0.0.0/8")), ["0.0.0.0/0 10.0.0.1"]),
-    ],
-)
-def test_one_default_route_a_family(present: tuple[Route, ...], added: list[str]) -> None:
-    allocated = Result(ips=(ip("10.0.0.2/24"), ip("10.0.1.2/24"), ip("fd00::2/64")), routes=present)
-    result = layers.address(keys(isDefaultGateway=True), allocated)
-    assert result.routes[: len(present)] == present
-    assert [f"{each.destination} {each.gateway}" for each in result.routes[len(present) :]] == added
-    assert layers.address(keys(isGateway=True), allocated).routes == present
-
-
-def test_the_containers_plan() -> None:
-    result = Result(
-        ips=(ip("10.0.0.2/24", "10.0.0.1"), ip("10.0.1.2/24", "10.0.1.1"), ip("fd00::2/64")),
-        routes=(route("9.0.0.0/8"), route("8.0.0.0/8", "10.0.0.3"), route("fd01::/64")),
-    )
-    assert layers.container(keys(), "eth0", result) == [
-        ops.Sysctl(ops.CONTAINER, "net/ipv4/conf/eth0/arp_notify", "1"),
-        ops.Sysctl(ops.CONTAINER, "net/ipv6/conf/eth0/accept_dad", "0"),
-        ops.ConfigureInterface(
-            "eth0",
-            tuple(each.address for each in result.ips),
-            (route("9.0.0.0/8", "10.0.0.1"), route("8.0.0.0/8", "10.0.0.3"), route("fd01::/64")),
-        ),
-    ]
-
-
-def test_duplicate_address_detection() -> None:
-    plan = layers.container(keys(enabledad=True), "eth0", Result(ips=(ip("fd00::2/64", "fd00::1"),)))
-    assert plan[1:3] == [
-        ops.Sysctl(ops.CONTAINER, "net/ipv6/conf/eth0/enhanced_dad", "1"),
-        ops.Sysctl(ops.CONTAINER, "net/ipv6/conf/eth0/accept_dad", "1"),
-    ]
-    configure = plan[-1]
-    assert isinstance(configure, ops.ConfigureInterface)
-    assert configure.await_dad
-
-
-def test_gateways_ipv4_first() -> None:
-    result = Result(ips=(ip("fd00::2/64", "fd00::1"), ip("10.0.0.2/24", "10.0.0.1"), ip("10.0.1.2/16", "10.0.0.9")))
-    assert layers.gateways(keys(bridge="br0", forceAddress=True), result) == [
-        ops.EnsureAddress("br0", Prefix.parse("10.0.0.1/24"), True),
-        ops.EnsureAddress("br0", Prefix.parse("10.0.0.9/16"), True),
-        ops.EnableForwarding(4),
-        ops.EnsureAddress("br0", Prefix.parse("fd00::1/64"), True),
-        ops.EnableForwarding(6),
-    ]
-    assert layers.gateways(keys(), Result(ips=(ip("10.0.0.2/24"),))) == []
-
-
-def test_the_gateway_of_a_vlan() -> None:
-    found = Result(ips=(ip("10.0.0.2/24", "10.0.0.1"), ip("fd00::2/64", "fd00::1")))
-    assert layers.gateways(keys(vlan=7, preserveDefaultVlan=True), found) == [
-        ops.EnsureVlanGateway("cni0.7", "cni0", 7, True),
-        ops.EnsureAddress("cni0.7", Prefix.parse("10.0.0.1/24"), False),
-        ops.EnableForwarding(4),
-        ops.EnsureAddress("cni0.7", Prefix.parse("fd00::1/64"), False),
-        ops.EnableForwarding(6),
-    ]
-    assert layers.gateways(keys(vlan=7), Result(ips=(ip("10.0.0.2/24"),))) == []
-
-
-@pytest.mark.parametrize(
-    ("ips", "plan"),
-    [((), []), ((ip("10.0.0.2/24"),), [("eth0", False)]), ((ip("10.0.0.2/24"), ip("fd00::2/64")), [("eth0", True)])],
-)
-def test_addresses_are_announced(ips: tuple[IpConfig, ...], plan: list[tuple[str, bool]]) -> None:
-    assert layers.announcement("eth0", Result(ips=ips)) == [Announce(*each) for each in plan]
-
-
-def test_masquerade() -> None:
-    result = Result(ips=(ip("10.0.0.2/24"), ip("fd00::2/64")))
-    fact = Masquerade((Prefix.parse("10.0.0.2/24"), Prefix.parse("fd00::2/64")))
-    assert layers.masquerade(OWNER, "nftables", result) == [ops.InstallRules(OWNER, MASQUERADE, "nftables", (fact,))]
-
-
-# --- the plugin on the in-memory machine -----------------------------------------------------------------------------
 
 
 def config(machine: Machine, **values: Any) -> dict[str, Any]:
