@@ -139,17 +139,17 @@ class Attachment:
         self._after()
 
     def resume(self, four: client4.Lease | None, six: client6.Lease | None) -> None:
-        """Goes on with leases of before."""
-        for client, lease in ((self.four, four), (self.six, six)):
-            if client not in self.clients:
-                continue
-            if lease is None:
+        """Goes on with leases of before; CniError when they cannot be used."""
+        self.four.lease, self.six.lease = four, six
+        # before anything else: a lease may have run out meanwhile, and its address has to go
+        self._served = self._prefixes()
+        self._established = True
+        for client in self.clients:
+            if client.lease is None:
                 self._missing.add(4 if client is self.four else 6)
                 client.begin(now(), for_ever=True)
             else:
-                client.resume(lease, now())  # type: ignore[arg-type]  # of its own kind
-        self._served = self._prefixes()
-        self._established = True
+                client.resume(now())
         self._after()
 
     @property

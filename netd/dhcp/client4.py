@@ -138,16 +138,20 @@ class Client(Machine[Message, Lease]):
             self._refused(now)
 
     def _bind(self, message: Message, mac: bytes, now: float) -> None:
-        known = self.lease.server if self.lease is not None else b""
+        held, options = self.lease, message.options
+        known = held.server if held is not None else b""
         if self._offer is not None:
             known = self._offer.options[m.SERVER]
-        server = message.options.get(m.SERVER, known)
+        server = options.get(m.SERVER, known)
+        if held is not None and held.address == message.yours and m.SUBNET_MASK in held.options:
+            # some servers do not say again what is as it was
+            options = {m.SUBNET_MASK: held.options[m.SUBNET_MASK], **options}
         duration = message.seconds(m.LEASE_TIME) or _DEFAULT_SECONDS
         t1, t2 = message.seconds(m.RENEWAL_TIME) or 0, message.seconds(m.REBINDING_TIME) or 0
         if not 0 < t1 < t2 < duration:
             t1, t2 = duration // 2, duration * 7 // 8
         self._offer = None
-        self.lease = Lease(message.yours, server, mac, now, duration, t1, t2, message.options)
+        self.lease = Lease(message.yours, server, mac, now, duration, t1, t2, options)
         self._rest(self.lease)
         self._tell(BOUND, "")
 

@@ -23,6 +23,9 @@ NO_MORE_TRIES = "no more tries"
 
 FIRST_PAUSE = 1.0
 _AFTER_REFUSAL = 2.0
+_SOONEST = 1.0
+"""Seconds a new lease is left alone, if it lasts twice as long: a server whose leases are over at
+once would be asked as fast as it answers."""
 
 
 class Held(Protocol):
@@ -80,10 +83,10 @@ class Machine(ABC, Generic[M, L]):
         self._give_up = None if for_ever else now + self._timing.resend_timeout
         self._look(now)
 
-    def resume(self, lease: L, now: float) -> None:
-        """Goes on with a lease of before."""
-        self.lease = lease
-        self._rest(lease)
+    def resume(self, now: float) -> None:
+        """Goes on with `lease`, which is of before."""
+        assert self.lease is not None
+        self._rest(self.lease)
         if self.deadline is not None and now >= self.deadline:
             self.due(now)
 
@@ -123,7 +126,9 @@ class Machine(ABC, Generic[M, L]):
     def _rest(self, lease: L) -> None:
         self._message = self._give_up = None
         self._step = self._renew
-        self.deadline = lease.since + lease.t1 if lease.ends() != float("inf") else None
+        self.deadline = None
+        if lease.ends() != float("inf"):
+            self.deadline = lease.since + max(lease.t1, min(_SOONEST, (lease.ends() - lease.since) / 2))
 
     def _lose(self, now: float, reason: str) -> None:
         self.lease = None

@@ -182,7 +182,11 @@ class Service:
             return
         self._keep(attachment)
         self._log(f"{origin.key}: goes on")
-        attachment.resume(stored.four, stored.six)
+        try:
+            attachment.resume(stored.four, stored.six)
+        except CniError as error:
+            self._log(f"{origin.key}: forgotten: {error}")
+            self._drop(attachment)
 
     def _save(self, attachment: Attachment) -> None:
         try:

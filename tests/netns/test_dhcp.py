@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -665,6 +666,27 @@ def test_an_address_whose_time_is_over_goes_and_the_next_one_comes(shore_of: Any
         daemon.kill()
         daemon.start()
         server.last = 78
+        server.silent = False
+        await_true("there is another one", lambda: addresses(space) == ["192.0.2.78/24"])
+    finally:
+        server.close()
+
+
+def test_a_lease_that_ran_out_while_no_daemon_was_there_goes_with_its_address(shore_of: Any, daemon_of: Any) -> None:
+    shore = shore_of()
+    shore.server.stop()
+    server = Brief(shore.outside, 2)
+    try:
+        daemon = daemon_of("ours", "-resendmax", "500ms")
+        space, _ = shore.add(shore.config(daemon))
+        daemon.kill()
+        (stored,) = (daemon.directory / "dhcp").iterdir()
+        ends = json.loads(stored.read_text())["four"]["since"] + 2
+        await_true("its time is over", lambda: time.clock_gettime(time.CLOCK_BOOTTIME) > ends)
+        server.silent, server.last = True, 78
+        daemon.start()
+        await_true("its address goes", lambda: addresses(space) == [])
+        assert "lost 192.0.2.77/24: it has expired" in daemon.log()
         server.silent = False
         await_true("there is another one", lambda: addresses(space) == ["192.0.2.78/24"])
     finally:

@@ -211,7 +211,8 @@ def test_a_lease_for_ever_needs_nothing() -> None:
 def test_a_lease_of_before_goes_on_where_it_was(age: int, kind: str) -> None:
     lease = client4.Lease(ADDRESS, SERVER, SERVER_MAC, 1000.0 - age, 120, 60, 105, {})
     world = world4()
-    world.client.resume(lease, world.now)
+    world.client.lease = lease
+    world.client.resume(world.now)
     said = world.take()
     if kind == "bound":
         assert said == [] and world.client.deadline == 1000.0 - age + 60
@@ -239,6 +240,26 @@ def test_odd_times_of_a_server_are_replaced() -> None:
     assert (bound4(o58=seconds(200), o59=seconds(100)).client.lease.t1) == 60
     world = bound4(o51=b"\0", o58=b"")
     assert (world.client.lease.duration, world.client.lease.t1, world.client.lease.t2) == (3600, 1800, 3150)
+
+
+def test_a_lease_of_a_second_is_not_renewed_as_fast_as_the_server_answers() -> None:
+    world = bound4(o51=seconds(1))
+    assert world.client.deadline == world.now + 0.5
+    assert [(moment, asked.type) for moment, (asked, _) in world.run(1000.5)] == [(1000.5, m4.REQUEST)]
+
+
+def test_a_renewal_that_does_not_repeat_the_mask_keeps_it() -> None:
+    world = bound4()
+    ((_, (renewal, _)),) = world.run(1060)
+    answer = reply4(renewal, m4.ACK)
+    terse = {code: value for code, value in answer.options.items() if code != m4.SUBNET_MASK}
+    world.client.receive(answer.replace(options=terse), SERVER_MAC, world.now)
+    assert world.client.lease.options[m4.SUBNET_MASK] == b"\xff\xff\xff\0"
+    assert world.client.lease.since == 1060
+    # another address may be in another subnet
+    ((_, (renewal, _)),) = world.run(1120)
+    world.client.receive(answer.replace(options=terse, xid=renewal.xid, yours=b"\xc0\0\2\x14"), SERVER_MAC, world.now)
+    assert m4.SUBNET_MASK not in world.client.lease.options
 
 
 # --- DHCPv6 ----------------------------------------------------------------------------------------------------------
@@ -336,6 +357,16 @@ def test_dhcpv6_renewal_extends() -> None:
     ((_, renew),) = world.run(1060)
     world.client.receive(reply6(renew, m6.REPLY, LIVE), 1061.0)
     assert world.told == [("bound", "")] and world.client.lease.since == 1061.0
+
+
+def test_a_dhcpv6_lease_of_a_second_is_not_renewed_as_fast_as_the_server_answers() -> None:
+    world = world6()
+    world.client.begin(world.now)
+    (solicit,) = world.take()
+    world.client.receive(reply6(solicit, m6.ADVERTISE, LIVE), world.now)
+    (request,) = world.take()
+    world.client.receive(reply6(request, m6.REPLY, m6.Assigned(ADDRESS6, 1, 200), t1=0, t2=0), world.now)
+    assert world.client.deadline == world.now + 1
 
 
 def test_a_server_that_forgot_us_is_asked_anew_for_the_same() -> None:
