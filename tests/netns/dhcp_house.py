@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from launchers import PLAIN, ROOT
 from plugin_callers import Caller
 from reference_plugins import directory as reference_directory
+
+from netd.dhcp import messages4
 
 SECONDS = 10.0
 """How long anything that is expected may take."""
@@ -73,6 +78,45 @@ class Server:
     def log(self) -> str:
         path = self.directory / "log"
         return path.read_text() if path.exists() else ""
+
+
+class Brief:
+    """A server whose leases last `seconds`, by our own codec; it gives 192.0.2.77 and then 192.0.2.78 and so on."""
+
+    def __init__(self, space: Any, seconds: int) -> None:
+        self._socket = space.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, 25, b"lan")
+        self._socket.bind(("", 67))
+        self._socket.settimeout(0.05)
+        self._seconds = seconds
+        self.heard: list[int] = []
+        self.last = 77
+        self.silent = self._stopped = False
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stopped:
+            try:
+                data, _ = self._socket.recvfrom(4096)
+            except TimeoutError:
+                continue
+            message = messages4.decode(data)
+            self.heard.append(message.type)
+            kind = {messages4.DISCOVER: messages4.OFFER, messages4.REQUEST: messages4.ACK}.get(message.type)
+            if kind is not None and not self.silent:
+                options = {messages4.TYPE: bytes((kind,)), messages4.SERVER: bytes((192, 0, 2, 2))}
+                options[messages4.SUBNET_MASK] = b"\xff\xff\xff\0"
+                options[messages4.LEASE_TIME] = self._seconds.to_bytes(4, "big")
+                yours = message.client if any(message.client) else bytes((192, 0, 2, self.last))
+                answer = message.replace(from_server=True, options=options, yours=yours)
+                self._socket.sendto(messages4.encode(answer), ("255.255.255.255", 68))
+
+    def close(self) -> None:
+        self._stopped = True
+        self._thread.join()
+        self._socket.close()
 
 
 class Daemon:
@@ -178,3 +222,30 @@ def addresses(space: Any, device: str = "eth0") -> list[str]:
 def identifier(container_id: str, network: str = "net", ifname: str = "eth0") -> str:
     """What dnsmasq's file has for a container's DHCPv4 lease."""
     return (b"\0" + f"{container_id}/{network}/{ifname}".encode()).hex()
+
+
+@pytest.fixture
+def shore_of(netns: Callable[[], Any], tmp_path: Path) -> Iterator[Callable[..., Shore]]:
+    """Makes a shore for a way of execution and options of the server."""
+    made: list[Shore] = []
+
+    def make(way: str = "in-process", options: tuple[str, ...] = RANGE) -> Shore:
+        made.append(Shore(Caller(way, netns, tmp_path), tmp_path, options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def daemon_of(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    made: list[Daemon] = []
+
+    def make(way: str = "ours", *options: str, words: tuple[str, ...] = (), prefix: str = "") -> Daemon:
+        made.append(Daemon(tmp_path, way, options, words, prefix))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()
