@@ -49,10 +49,13 @@ def _without_bridge(
 ) -> dict[str, Any]:
     parent = underlay.parent_of(request, host)
     taken = {other.bridge for other in networks} | {other.host_access for other in networks} | set(dict(host.links))
-    occupied = _occupied(networks, host, parent)
-    if parent:  # on their own wire, name servers are neighbours
-        elsewhere = tuple(item for item in occupied if item.device or not underlay.is_beside(item, parent, host))
-        occupied = elsewhere if request.subnets else occupied
+    around, others = host, networks
+    if parent and request.subnets:
+        # on their own wire, name servers are neighbours, and so are networks with other addresses
+        strangers = (item for item in host.occupied if item.device or not underlay.is_beside(item, parent, host))
+        around = host.replace(occupied=tuple(strangers))
+        others = tuple(each for each in networks if not underlay.is_neighbour(request, each, parent))
+    occupied = _occupied(others, around, parent)
     subnets = _subnets(request, occupied, host.seed)
     subnets = [underlay.on_wire(subnet, parent, host) for subnet in subnets]
     shim = underlay.access(request, subnets, parent, host, taken)

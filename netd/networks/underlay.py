@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from netd.networks.conflist import CNI_VERSION, Subnet, backend, own_part, range_of
+from netd.networks.conflist import CNI_VERSION, Network, Subnet, backend, own_part, range_of
 from netd.networks.drivers import DHCP, MACVLAN, ON_A_DEVICE, PTP, VLAN
 from netd.networks.errors import InvalidRequest
 from netd.networks.facts import HostFacts
@@ -42,6 +42,27 @@ def parent_of(request: Request, host: HostFacts) -> str:
 def is_beside(item: Occupied, parent: str, host: HostFacts) -> bool:
     """Whether it is a machine that the host reaches through the parent without a router."""
     return any(device == parent and _holds(each.network, item.prefix.address) for device, each in host.addresses)
+
+
+def is_neighbour(request: Request, other: Network, parent: str) -> bool:
+    """Whether the other network is on the same wire, and gives out none of the addresses that this one will."""
+    if other.driver not in ON_A_DEVICE or (other.parent, other.vlan) != (parent, request.vlan):
+        return False
+    return not any(
+        _overlap(_given_out(each), _given_out(Subnet(wanted.prefix, ip_range=wanted.ip_range)))
+        for each in other.subnets
+        for wanted in request.subnets
+    )
+
+
+def _given_out(subnet: Subnet) -> tuple[Address, Address]:
+    first, last = range_ends(subnet.prefix, subnet.ip_range) if subnet.ip_range else usable(subnet.prefix)
+    return (first, last) if subnet.ip_range else (subnet.start or first, subnet.end or last)
+
+
+def _overlap(one: tuple[Address, Address], other: tuple[Address, Address]) -> bool:
+    same = one[0].family == other[0].family
+    return same and one[0].number <= other[1].number and other[0].number <= one[1].number
 
 
 def on_wire(subnet: Subnet, parent: str, host: HostFacts) -> Subnet:

@@ -197,3 +197,37 @@ def test_the_parent_s_subnet_is_the_network_s_and_nobody_else_s() -> None:
         planned("macvlan", subnets=["192.168.1.0/24"], options=["parent=eth1"])
     with pytest.raises(SubnetTaken, match=r"192\.168\.1\.0/24"):
         planned("ptp", subnets=["192.168.1.0/24"])
+
+
+def beside(driver: str, *others: Network, **flags: Any) -> Any:
+    """A second network."""
+    return plan(parse_request("lab", driver=driver, **flags), others, HOST, created=NOW)
+
+
+LAN = "192.168.1.0/24"
+
+
+def test_two_networks_of_one_wire_never_give_out_the_same_address() -> None:
+    whole = network(planned("macvlan", subnets=[LAN]))
+    low = network(planned("macvlan", subnets=[LAN], ip_ranges=["192.168.1.64/27"], host_access=True))
+    for other in (whole, low):
+        for driver in ("macvlan", "ipvlan"):
+            with pytest.raises(SubnetTaken, match=r"192\.168\.1\.0/24 of network lan \(/net\.d/lan\.conflist\)"):
+                beside(driver, other, subnets=[LAN])
+    for ip_range in ("192.168.1.64/26", "192.168.1.80/28"):
+        with pytest.raises(SubnetTaken, match="network lan"):
+            beside("macvlan", low, subnets=[LAN], ip_ranges=[ip_range])
+    with pytest.raises(SubnetTaken, match="network lan"):
+        beside("vlan", whole, subnets=[LAN], options=["vlan=5"])
+
+
+def test_two_networks_of_one_wire_may_share_its_subnet() -> None:
+    low = network(planned("macvlan", subnets=[LAN], ip_ranges=["192.168.1.64/27"], host_access=True))
+    value = beside("ipvlan", low, subnets=[LAN], ip_ranges=["192.168.1.96/27"])
+    (entry,) = value["plugins"][0]["ipam"]["ranges"][0]
+    assert (entry["rangeStart"], entry["rangeEnd"]) == ("192.168.1.96", "192.168.1.127")
+    by_hand = low.replace(subnets=(low.subnets[0].replace(ip_range=None),))
+    assert by_hand.subnets[0].start is not None
+    assert beside("ipvlan", by_hand, subnets=[LAN], ip_ranges=["192.168.1.96/27"]) == value
+    with pytest.raises(SubnetTaken, match="network lan"):
+        beside("macvlan", low.replace(parent="eth1"), subnets=[LAN], ip_ranges=["192.168.1.96/27"])
