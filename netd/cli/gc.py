@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netd.cli import show
 from netd.cli.context import Context
 from netd.cli.flags import Arguments
 from netd.cli.output import json_text, table
@@ -20,6 +21,8 @@ def gc(context: Context, arguments: Arguments) -> int:
     """Prints what goes, or would go, and how one knows; 1 when something could not be looked at or given back."""
     root = from_environment(context.environ).root
     networks = collector(context.places, root, context.environ, context.host)
+    if not arguments.networks:
+        show.load(context)  # for its warnings: of a list that cannot be read nothing is looked at
     found = networks.survey(arguments.networks)
     failures = []
     for each in found:

@@ -80,6 +80,15 @@ def test_an_unknown_network_is_named(pynet: Shell) -> None:
     assert status == 1 and "nosuch" in err
 
 
+def test_a_list_that_cannot_be_read_is_named(pynet: Shell, tmp_path: Path) -> None:
+    (tmp_path / "net.d/bad.conflist").write_text("{")
+    status, out, err = pynet.run("gc")
+    assert (status, len(out.splitlines())) == (0, 4)
+    assert err.startswith(f"pynet: warning: {tmp_path}/net.d/bad.conflist: ")
+    assert pynet.run("gc mynet")[2] == ""
+    assert "bad.conflist" in pynet.run("gc bad")[2]
+
+
 def test_what_belongs_to_no_attachment_is_shown_and_freed(pynet: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gc_run, "SETTLED", 0.0)
     pynet.host.left["mynet"] = LEFT
