@@ -1,4 +1,5 @@
-"""Files below /proc/sys, of the namespace that the calling thread is in.  OSError of the file access passes through."""
+"""Files below /proc/sys, of the namespace that the calling thread is in, or below a directory there that is open: its
+files are those of the namespace it was opened in, whoever asks.  OSError of the file access passes through."""
 
 from __future__ import annotations
 
@@ -10,23 +11,35 @@ _CHUNK = 4096
 """Bytes.  The kernel clears a buffer of the size asked for at every read; hardly any value is longer than this."""
 
 
-def read(path: str) -> str:
+def open_directory(path: str) -> int:
+    """A descriptor to give to the functions below as `directory`; the caller closes it."""
+    return _open(path, os.O_PATH | os.O_DIRECTORY, None)
+
+
+def read(path: str, directory: int | None = None) -> str:
     """The content without its final newline."""
-    return _read_file(_file(path))
-
-
-def write(path: str, value: str) -> None:
-    """In one write."""
-    _write_file(_file(path), value)
-
-
-def replace(path: str, value: str) -> str | None:
-    """Makes it hold `value`; what it held before, None for one that can only be written."""
-    file = _file(path)
+    fd = _open(path, os.O_RDONLY, directory)
     try:
-        fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        return _content(fd)
+    finally:
+        os.close(fd)
+
+
+def write(path: str, value: str, directory: int | None = None) -> None:
+    """In one write."""
+    fd = _open(path, os.O_WRONLY, directory)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def replace(path: str, value: str, directory: int | None = None) -> str | None:
+    """Makes it hold `value`; what it held before, None for one that can only be written."""
+    try:
+        fd = _open(path, os.O_RDWR, directory)
     except OSError:  # it can only be read, or only be written
-        return _replace_by_halves(file, value)
+        return _replace_by_halves(path, value, directory)
     try:
         try:
             before = _content(fd)
@@ -39,22 +52,14 @@ def replace(path: str, value: str) -> str | None:
         os.close(fd)
 
 
-def _replace_by_halves(file: str, value: str) -> str | None:
+def _replace_by_halves(path: str, value: str, directory: int | None) -> str | None:
     try:
-        before = _read_file(file)
+        before = read(path, directory)
     except OSError:
         before = None
     if before != value:
-        _write_file(file, value)
+        write(path, value, directory)
     return before
-
-
-def _read_file(file: str) -> str:
-    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return _content(fd)
-    finally:
-        os.close(fd)
 
 
 def _content(fd: int) -> str:
@@ -65,15 +70,7 @@ def _content(fd: int) -> str:
     return content.decode(errors="replace").removesuffix("\n")
 
 
-def _write_file(file: str, value: str) -> None:
-    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
-
-
-def _file(path: str) -> str:
+def _open(path: str, flags: int, directory: int | None) -> int:
     if ".." in path.split("/"):
         raise PermissionError(EACCES, "a path outside /proc/sys", path)
-    return _ROOT + path
+    return os.open(path if directory is not None else _ROOT + path, flags | os.O_CLOEXEC, dir_fd=directory)
