@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-pytest.register_assert_rewrite("kernel_contract")
+pytest.register_assert_rewrite("address_contract", "kernel_contract", "kernel_pair", "link_contract")
 
+from address_contract import *  # noqa: E402, F403
 from kernel_contract import *  # noqa: E402, F403
+from link_contract import *  # noqa: E402, F403
 
 from pycni.kernel.memory import MemoryKernel, MemoryNamespace  # noqa: E402
 from pycni.kernel.netns import NamespaceMissing  # noqa: E402
