@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pycni.firewall.facts import Owner
-from pycni.firewall.naming import attachment_hash, ifb_name, network_hash, owner_comment, owner_of, second_ifb_name
+from pycni.firewall.naming import (
+    attachment_hash,
+    ifb_name,
+    network_hash,
+    newborn_group,
+    owner_comment,
+    owner_of,
+    second_ifb_name,
+)
 from pycni.kernel import mirred, pseudo, qdisc
 from pycni.kernel.model import Link, format_mac
-from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
+from pycni.kernel.namespace import TRASH_GROUP
 from pycni.plan import ops, shaping
 from pycni.plan.teardown import described, empty_trash
 from pycni.skeleton import Context, Plugin
@@ -30,7 +38,8 @@ def plan(limits: Limits, device: str, ifb: str, owner: Owner) -> list[ops.Operat
     if limits.ingress is not None:
         wanted.append(shaping.LimitDeparting(device, token_bucket(limits.ingress)))
     if limits.egress is not None:
-        wanted.append(shaping.LimitArriving(device, ifb, token_bucket(limits.egress), owner_comment(owner)))
+        newborn, bucket = newborn_group(owner.network), token_bucket(limits.egress)
+        wanted.append(shaping.LimitArriving(device, ifb, bucket, owner_comment(owner), newborn))
     return wanted
 
 
@@ -158,7 +167,7 @@ def gc(context: Context) -> None:
     for link in host.links():
         tag = _tag(link)
         stale = tag.startswith(network_hash(network) + "-") and tag not in valid
-        found = stale or (link.group == NEWBORN_GROUP and link.name.startswith("bwp"))
+        found = stale or (link.group == newborn_group(network) and link.name.startswith("bwp"))
         if link.kind == pseudo.IFB and found and context.collects(described(link), owner_of(link.alias)):
             host.delete_link(link.index)
 

@@ -53,8 +53,8 @@ def host_end(owner: Owner) -> str:
 
 
 def newborn_group(network: str) -> int:
-    """The group of a host end of this network that is no port of a bridge, as long as it has no alias.  The highest bit
-    keeps it apart from the groups of all networks."""
+    """The group of a host end of this network that is no port of a bridge, or of an ifb, as long as it has no alias.
+    The highest bit keeps it apart from the groups of all networks."""
     return 1 << 31 | int(network_hash(network)[:8], 16)
 
 

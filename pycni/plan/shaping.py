@@ -1,14 +1,13 @@
 """Limits to what passes through a host device, as operations (contract 2.9).
 
 What leaves a device is limited by a token bucket on it.  What it receives cannot be queued, so it is led through an ifb
-and leaves that; there the bucket is.  An ifb is in the newborn group until it has its owner's alias, where
+and leaves that; there the bucket is.  An ifb is in its network's newborn group until it has its owner's alias, where
 garbage collection finds what a killed ADD left.
 """
 
 from __future__ import annotations
 
 from pycni.kernel import mirred, pseudo, qdisc
-from pycni.kernel.namespace import NEWBORN_GROUP
 from pycni.kernel.netlink import Refused
 from pycni.kernel.qdisc import TokenBucket
 from pycni.plan import ops
@@ -36,19 +35,20 @@ class LimitDeparting(ops.Step):
 
 
 class LimitArriving(ops.Step):
-    """What the host device `device` receives passes a token bucket on the new ifb `ifb`, which is marked with `alias`;
-    CniError in the reference's words when that name is taken."""
+    """What the host device `device` receives passes a token bucket on the new ifb `ifb`, which is in `newborn_group`
+    until it is marked with `alias`; CniError in the reference's words when that name is taken."""
 
     device: str
     ifb: str
     bucket: TokenBucket
     alias: str
+    newborn_group: int
 
     def apply(self, transaction: Transaction) -> None:
         host = transaction.place(ops.HOST)
         link = _link(host, self.device)
         try:
-            host.rtnetlink().request(pseudo.new_ifb(self.ifb, link.mtu, NEWBORN_GROUP))
+            host.rtnetlink().request(pseudo.new_ifb(self.ifb, link.mtu, self.newborn_group))
         except Refused as error:
             raise CniError(f"adding link: {error.msg}") from None
         ifb = _link(host, self.ifb)

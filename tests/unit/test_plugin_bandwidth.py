@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycni.firewall.facts import Owner
-from pycni.firewall.naming import ifb_name, owner_comment, second_ifb_name
+from pycni.firewall.naming import ifb_name, newborn_group, owner_comment, second_ifb_name
 from pycni.kernel import mirred, qdisc
 from pycni.kernel.memory import MemoryNamespace
-from pycni.kernel.namespace import NEWBORN_GROUP, TRASH_GROUP
+from pycni.kernel.namespace import TRASH_GROUP
 from pycni.kernel.pseudo import new_ifb
 from pycni.kernel.qdisc import TokenBucket
 from pycni.plan.shaping import LimitArriving, LimitDeparting
@@ -152,7 +152,7 @@ def test_the_plan() -> None:
     ingress, egress = Limit(800, 800), Limit(1600, 1600)
     assert plan(Limits(ingress, egress), "veth1", IFB, owner) == [
         LimitDeparting("veth1", token_bucket(ingress)),
-        LimitArriving("veth1", IFB, token_bucket(egress), owner_comment(owner)),
+        LimitArriving("veth1", IFB, token_bucket(egress), owner_comment(owner), newborn_group("net")),
     ]
 
 
@@ -379,7 +379,8 @@ def test_gc_frees_stale_ifbs(machine: Machine) -> None:
         container_id="c3",
         ifname="eth3",
     )
-    host.rtnetlink().request(new_ifb("bwp000000000000", 1500, NEWBORN_GROUP))
+    for name, network in (("bwp000000000000", "net"), ("bwp000000000001", "other")):
+        host.rtnetlink().request(new_ifb(name, 1500, newborn_group(network)))
     host.rtnetlink().request(new_ifb("operators", 1500))
     valid = [{"containerID": "c1", "ifname": "eth1"}]
     collect = config(**{"cni.dev/valid-attachments": valid})
@@ -387,7 +388,7 @@ def test_gc_frees_stale_ifbs(machine: Machine) -> None:
     for _ in range(2):
         machine.succeeds("bandwidth", "GC", collect, netns="", container_id="", ifname="")
         kept = {each.name for each in host.links() if each.kind == "ifb"}
-        assert kept == {ifb_name("net", "c1"), ifb_name("other", "c3"), "operators"}
+        assert kept == {ifb_name("net", "c1"), ifb_name("other", "c3"), "bwp000000000001", "operators"}
 
 
 @pytest.mark.parametrize(("kind", "words"), [("ifb", "no driver for ifb devices"), ("tbf", "token buckets (tbf)")])
