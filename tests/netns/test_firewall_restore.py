@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from firewall_house import BOTH, everything, firewall, install, legacy, reopen, space
 from firewall_spaces import Space
-from test_firewall_backends import everything, install, legacy
 
 from pycni.firewall import programs
 from pycni.firewall.facts import BRIDGE_NAT, Mapping, Owner, Publish, SpoofCheck
@@ -20,38 +20,10 @@ from pycni.firewall.restore import Restored
 from pycni.kernel.namespace import Namespace
 from pycni.spec.address import Prefix
 
-__all__ = ["legacy"]
+__all__ = ["firewall", "legacy", "reopen", "space"]
 
-BOTH = pytest.mark.parametrize("backend", [IPTABLES, NFTABLES])
 OWNERS = [Owner("net", f"c{number}", "eth0") for number in (2, 3, 4)]
 NOTHING = Restored()
-
-
-@pytest.fixture
-def space() -> Iterator[Space]:
-    with Space() as space:
-        yield space
-
-
-@pytest.fixture
-def reopen(space: Space, tmp_path: Path) -> Iterator[Callable[[], Firewall]]:
-    """A firewall of the same namespace as another process would see it."""
-    made: list[tuple[Firewall, Namespace]] = []
-
-    def make() -> Firewall:
-        namespace = Namespace.open(space.path)
-        made.append((Firewall(namespace, str(tmp_path / "run")), namespace))
-        return made[-1][0]
-
-    yield make
-    for firewall, namespace in made:
-        firewall.close()
-        namespace.close()
-
-
-@pytest.fixture
-def firewall(reopen: Callable[[], Firewall]) -> Firewall:
-    return reopen()
 
 
 def filled(firewall: Firewall, backend: str) -> None:
