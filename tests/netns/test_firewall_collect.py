@@ -1,4 +1,4 @@
-"""Rules that outlived what knew of them: GC, a lost ledger, a killed install, the reference's; against the real kernel."""
+"""Rules that outlived what knew of them: GC, a lost ledger, a killed install, the reference's own rules."""
 
 from __future__ import annotations
 
