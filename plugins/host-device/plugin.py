@@ -33,8 +33,9 @@ _WORDS = Words()
 def add(context: Context) -> Result:
     place = Place(parse(context.config))
     context.open_container()
-    # the reference prints a device alone without the configuration's dns
-    dns = configured_dns(context) if context.config.ipam_type else Dns()
+    dns = configured_dns(context)
+    if not context.config.ipam_type:
+        dns = Dns()  # the reference prints a device alone without the configuration's
     ifname = context.request.ifname
     if place.dpdk:
         allocated = allocate_if_configured(context) or Result()

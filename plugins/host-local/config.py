@@ -67,8 +67,9 @@ def ranges_come_at_runtime(config: Config) -> bool:
 
 def _groups(config: Config, ipam: Section) -> list[list[RangeSpec]]:
     groups = list(_range_lists(config.runtime, "ipRanges"))
-    if ipam.has("subnet"):
-        groups.append([parse_spec(ipam)])
+    lone = parse_spec(ipam)
+    if lone.subnet is not None:
+        groups.append([lone])
     groups += _range_lists(ipam, "ranges")
     return groups
 

@@ -24,6 +24,32 @@ refused(
 stricter("sbr", "CHECK always succeeds", "")
 
 
+def _rule_tables(state: dict[str, str], where: str) -> dict[str, str]:
+    """The table of each source address in a container's rules."""
+    text = state.get(f"{where}/rules/inet", "") + state.get(f"{where}/rules/inet6", "")
+    return {source: table for table, source in re.findall(r" table (\d+) [^\n]* 2=([0-9a-f]+)", text)}
+
+
+@allowed("sbr", "a table without rules in which routes are left counts as free")
+def _(step: Step, seen: Difference) -> bool:
+    place = re.fullmatch(r"(c\d)/(?:route/(\d+)/(.*)|rules/inet6?)", seen.where)
+    if place is None or step.plugin("sbr") is None:
+        return False
+    ours, theirs = _rule_tables(step.now, place[1]), _rule_tables(step.there, place[1])
+    moved = {theirs[each]: ours[each] for each in ours.keys() & theirs.keys() if ours[each] != theirs[each]}
+    held = {key.split("/")[2] for key in step.start if key.startswith(f"{place[1]}/route/")}
+    if not moved or not held & moved.keys() or held & set(moved.values()):
+        return False
+    if place[2] is None:
+        texts = [re.sub(r" table \d+| 15=[0-9a-f]+", "", text or "") for text in (seen.ours, seen.theirs)]
+        return texts[0] == texts[1]
+    # what is missing on one side is there in the other's table, and is the same
+    back = {one: other for other, one in moved.items()}
+    if seen.ours is None:
+        return step.now.get(f"{place[1]}/route/{moved.get(place[2])}/{place[3]}") == seen.theirs
+    return seen.theirs is None and step.there.get(f"{place[1]}/route/{back.get(place[2])}/{place[3]}") == seen.ours
+
+
 @allowed("sbr", "DEL leaves the rules of addresses that the interface has lost")
 def _(step: Step, seen: Difference) -> bool:
     deleted_it = any(each.command == "DEL" for each in step.so_far) and step.plugin("sbr") is not None
@@ -104,6 +130,21 @@ def _(step: Step, seen: Difference) -> bool:
 def _(step: Step, seen: Difference) -> bool:
     ran = "failed to run command" in str(step.their_failure.get("msg"))
     return ran and bool(step.our_failure) and seen.where.endswith("/tap/output")
+
+
+_IGNORED = "with `owner` and `group`, `mtu` and `mac` are ignored"
+refused("tap", _IGNORED, r"invalid MAC address|'mtu': -\d+ is negative|invalid MTU")
+
+
+@allowed("tap", _IGNORED)
+def _(step: Step, seen: Difference) -> bool:
+    keys = {name.lower() for name in step.plugin("tap") or {}}
+    if not {"owner", "group"} <= keys:
+        return False
+    if seen.where.endswith("/tap/output"):
+        texts = [re.sub(r'"mac": "[^"]*"', "", text or "") for text in (seen.ours, seen.theirs)]
+        return not step.our_failure and texts[0] == texts[1]
+    return bool(re.fullmatch(r"c\d/link/eth\d/(mac|mtu|ipv6/2)", seen.where))
 
 
 @allowed("tap", "an error of `selinuxContext` names the file as Go's library opened it")

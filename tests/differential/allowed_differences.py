@@ -375,14 +375,6 @@ def _(step: Step, seen: Difference) -> bool:
     return not seen.where.startswith("call/") and step.add_failed() and unmade
 
 
-@allowed("", "the order in which the reference sets sysctls is that of a Go map")
-def _(step: Step, seen: Difference) -> bool:
-    tuning = step.plugin("tuning")
-    several = tuning is not None and len(json.dumps(tuning).split("net")) > 2
-    about = seen.where.endswith("/tuning/output") or seen.where.startswith(("c1/link/", "c1/sysctl/"))
-    return several and about and step.add_failed() and step.our_failure.get("code") == step.their_failure.get("code")
-
-
 @allowed("all", "a failed ADD leaves the veth pair")
 def _(step: Step, seen: Difference) -> bool:
     # what tuning undid on a link that a plugin before it made

@@ -238,6 +238,9 @@ def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
     moved = re.fullmatch(r"host/link/(hd0|up0)/(flags|alias)", key)
     if moved and any(each.get("type") == "host-device" for each in case["plugins"]):
         return True  # back, down and without its alias
+    changed = json.dumps([each.get("setup", []) for each in case["steps"]])
+    if re.fullmatch(r"host/link/(hd0|up0)/(mtu|mac|txqlen|ipv6/2)", key) and "link set eth0" in changed:
+        return any(each.get("type") == "host-device" for each in case["plugins"])  # back as the case changed it
     admin = next(
         (each.get("iptablesAdminChainName") for each in case["plugins"] if each.get("type") == "firewall"), None
     )

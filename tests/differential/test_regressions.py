@@ -199,6 +199,33 @@ CASES: dict[str, dict[str, Any]] = {
         "plugins": [_BRIDGE, {"type": "portmap", "runtimeConfig": {"portMappings": [_PORT]}}],
         "steps": ["ADD", {"command": "GC", "valid": []}, "DEL"],
     },
+    "a wrong start beside ranges": {
+        "plugins": [{"type": "host-local", "ipam": {**_V4, "rangeStart": "x"}}],
+    },
+    "dns of a wrong type, of a device alone": {
+        "plugins": [{"type": "host-device", "device": "hd0", "dns": ""}],
+        "setup": ["ip link add hd0 type veth peer name hd1"],
+    },
+    "dns of a wrong type, of a plugin that reports none": {"plugins": [_BRIDGE, {"type": "tuning", "dns": ""}]},
+    "tap with owner, group, mtu and mac": {
+        "plugins": [{"type": "tap", "owner": 0, "group": 0, "mtu": 1400, "mac": "0a:00:00:00:00:01", "ipam": _DUAL}],
+    },
+    "sbr where a table of one family has routes already": {
+        "plugins": [{"type": "bridge", "ipam": _DUAL}, {"type": "sbr"}],
+        "setup": [
+            "@c1 ip link add other type veth peer name another",
+            "@c1 ip link set other up",
+            "@c1 ip route add 10.9.0.0/16 dev other table 101",
+        ],
+    },
+    "a device whose mtu was changed comes back with it": {
+        "plugins": [{"type": "host-device", "device": "up0", "ipam": _V4}],
+        "setup": ["ip link add up0 type veth peer name up1", "ip link set up0 up mtu 1450"],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip link set eth0 mtu 1300"]}, "DEL", "DEL"],
+    },
+    "two sysctls that cannot be set": {
+        "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
+    },
     "host-device": {
         "plugins": [{"type": "host-device", "device": "hd0", "ipam": _V4}],
         "setup": ["ip link add hd0 type veth peer name hd1", "ip link set hd1 up"],

@@ -132,6 +132,11 @@ def test_requested_addresses_from_all_three_places(tmp_path: Path) -> None:
         ({"ipam": {}}, "", "no IP ranges specified"),
         ({"ipam": {"rangeStart": "10.1.2.3"}}, "", "no IP ranges specified"),
         (
+            {"ipam": {"rangeStart": "x", "ranges": [[{"subnet": "10.1.2.0/24"}]]}},
+            "",
+            "invalid configuration: key 'ipam.rangeStart': invalid IP address: x",
+        ),
+        (
             {"ipam": {"subnet": "10.1.2.0/31"}},
             "",
             "invalid range set 0: Network 10.1.2.0/31 too small to allocate from",

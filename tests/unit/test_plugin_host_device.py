@@ -233,6 +233,13 @@ def test_there_and_back(machine: Machine) -> None:
     assert machine.state() == before
 
 
+def test_dns_of_a_wrong_type_is_refused_of_a_device_alone_too(machine: Machine) -> None:
+    before = machine.state()
+    error = machine.error("host-device", "ADD", config(dns=""))
+    assert "'dns'" in error["msg"]
+    assert machine.state() == before
+
+
 def test_with_addresses(machine: Machine) -> None:
     before = machine.state()
     whole = addressed(machine, dns={"domain": "example.org"})
