@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
+import pytest
 from cli_process import Terminal
 from pynet_sandbox import ROOT, Sandbox
 
@@ -75,3 +77,22 @@ class RuntimeSandbox(Sandbox):
         for name in tuple(self._daemons):
             self.kill(name, 15)
         super().close()
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[RuntimeSandbox]:
+    with RuntimeSandbox() as sandbox:
+        sandbox.ok("pynet create mynet --subnet 10.71.0.0/24")
+        yield sandbox
+
+
+@pytest.fixture
+def host(machine: RuntimeSandbox) -> Iterator[RuntimeSandbox]:
+    """Without containers before and after."""
+    yield machine
+    machine.run("pynet container rm -f $(pynet ps -aq)")
+    assert machine.ok("pynet ps -aq") == ""
+
+
+def state(host: RuntimeSandbox, name: str, field: str) -> str:
+    return host.ok(f"pynet container inspect -f '{{{{.{field}}}}}' {name}").strip()
