@@ -169,7 +169,7 @@ class Sandboxes:
             raise InvalidParameter(creating.NOT_HOST)
         if mode.kind == modes.CONTAINER:
             raise InvalidParameter(creating.SHARED)
-        if mode.kind == modes.NONE or modes.NONE in container.networks:
+        if modes.NONE in container.networks:
             raise InvalidParameter(creating.ALONE)
 
     def disconnect(self, container: Container, network: str, force: bool = False) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sandbox_town import NOTHING, Box, Town, accepted, static
 
-from netd.failure import Failure, Forbidden
+from netd.failure import Failure, Forbidden, InvalidParameter
 from netd.networks.errors import NotFound
 from netd.runtime.model import Endpoint, PortBinding
 from netd.sandbox import inside
@@ -269,6 +269,24 @@ def test_what_holds_routes_during_a_change_ends_with_it_or_with_the_next_daemon(
     town.settle()
     town.sandboxes.restore([web.container])
     assert halves() == []
+
+
+def test_a_container_that_was_taken_off_none_is_like_any_other(town: Town) -> None:
+    open_network(town, "one", 1)
+    box = town.started("box", "none", port_bindings=PUBLISHED)
+    with pytest.raises(InvalidParameter, match="private"):
+        town.sandboxes.connect(box.container, "one", Endpoint())
+    town.sandboxes.disconnect(box.container, "none")
+    server = town.serve_outside()
+    town.sandboxes.connect(box.container, "one", static("10.1.0.9"))
+    assert (box.interfaces(), source(box, server)) == ({"eth0": ["10.1.0.9/24"]}, "10.1.0.9")
+    assert ports_at(town, box) == "one" and "10.1.0.9\t" in box.text("hosts")
+    assert box.restart().interfaces() == {"eth0": ["10.1.0.9/24"]}
+    town.sandboxes.disconnect(box.container, "one")
+    town.sandboxes.connect(box.container, "none", Endpoint())
+    with pytest.raises(InvalidParameter, match="private"):
+        town.sandboxes.connect(box.container, "one", Endpoint())
+    assert box.restart().interfaces() == {}
 
 
 def test_stopped_containers_only_store_what_they_are_told(town: Town) -> None:
