@@ -44,7 +44,10 @@ def test_a_new_bridge_is_down_and_exclusive(make: Make) -> None:
     assert host.create_bridge("br1", mtu=1400).mtu == 1400
 
 
-@pytest.mark.parametrize(("name", "number"), [("a/b", EINVAL), ("..", EINVAL), ("a b", EINVAL), ("x" * 16, ERANGE)])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("a/b", EINVAL), ("..", EINVAL), ("a b", EINVAL), ("a%d", EINVAL), ("a%", EINVAL), ("x" * 16, ERANGE)],
+)
 def test_names_the_kernel_refuses(make: Make, name: str, number: int) -> None:
     host = make()
     assert refusal(host.create_bridge, name).errno == number
@@ -88,6 +91,13 @@ def test_a_veth_mtu_the_kernel_refuses(make: Make) -> None:
     assert host.link("a") is host.link("b") is None
 
 
+@pytest.mark.parametrize("names", [("veth%d", "eth0"), ("veth0", "eth%d")])
+def test_no_number_is_drawn_for_a_name(make: Make, names: tuple[str, str]) -> None:
+    host, container = make(), make()
+    assert refusal(host.create_veth, *names, container).errno == EINVAL
+    assert [link.name for link in (*host.links(), *container.links())] == ["lo", "lo"]
+
+
 def test_both_ends_up_means_carrier(make: Make) -> None:
     host, container, near, far = pair(make)
     container.set_link(far.index, up=True)
@@ -125,6 +135,7 @@ def test_set_link_changes_what_is_given(make: Make) -> None:
         ({"mac": bytes(5)}, EINVAL),
         ({"name": "lo"}, EEXIST),
         ({"name": "a/b"}, EINVAL),
+        ({"name": "a%d"}, EINVAL),
         ({"master": 4711}, EINVAL),
         ({"master": 1}, EOPNOTSUPP),
     ],

@@ -73,6 +73,7 @@ def test_macvlan_refusals(make: Make) -> None:
         (Macvlan(), "m1", container, 4711, ENODEV),
         (Macvlan(), "m1", container, 1, EINVAL),
         (Macvlan("passthru"), "m1", container, wan.index, EINVAL),
+        (Macvlan(), "m%d", container, wan.index, EINVAL),
     ):
         call = lambda kind=kind, name=name, target=target, parent=parent: host.virtual().create(  # noqa: E731
             kind, name, target, parent

@@ -19,7 +19,7 @@ def install(context: Context, arguments: Arguments) -> int:
     """Places the plugins, writes the units where systemd runs, and says how to start the daemon where it does not."""
     names = _names(arguments.plugins)
     run_dir = os.path.abspath(context.places.run_dir)
-    dest = os.path.abspath(arguments.dest)
+    dest = _directory(arguments.dest)
     prepared = launcher.prepare(run_dir, arguments.python_launcher)
     command = shlex.join(units.daemon_command(run_dir))
     os.makedirs(dest, mode=0o755, exist_ok=True)
@@ -50,7 +50,7 @@ def install(context: Context, arguments: Arguments) -> int:
 
 def uninstall(context: Context, arguments: Arguments) -> int:
     """Puts back what `install` replaced, and removes the rest of it."""
-    dest = os.path.abspath(arguments.dest)
+    dest = _directory(arguments.dest)
     with_units = systemd.is_running() if arguments.systemd is None else arguments.systemd
     removed = units.remove(os.path.abspath(arguments.unit_dir)) if with_units else []
     changes = plugin_files.withdraw(dest)
@@ -59,6 +59,12 @@ def uninstall(context: Context, arguments: Arguments) -> int:
     else:
         _say(context, dest, changes)
     return 0
+
+
+def _directory(text: str) -> str:
+    if not text:  # a shell variable that is not set
+        raise InvalidRequest("--dest: the directory's name is empty")
+    return os.path.abspath(text)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

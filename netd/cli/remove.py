@@ -9,7 +9,7 @@ from netd.cli.context import Context
 from netd.cli.flags import Arguments
 from netd.cli.predefined import NAMES
 from netd.networks import manage
-from netd.networks.errors import Damaged, NetworkError, NotFound
+from netd.networks.errors import Damaged, InUse, NetworkError, NotFound
 
 
 def rm(context: Context, arguments: Arguments) -> int:
@@ -34,7 +34,8 @@ def rm(context: Context, arguments: Arguments) -> int:
 
 
 def prune(context: Context, arguments: Arguments) -> int:
-    """Removes networks made by pynet that no container is attached to, after asking unless told not to."""
+    """Removes networks made by pynet that no container is attached to, after asking unless told not to.  One that
+    somebody else has removed since, or has come to use, is not an error."""
     filters = view.parse_filters(arguments.filter)
     names = [item.name for item in manage.unused(context.places) if view.matches(item, 0, filters)]
     if arguments.dry_run:
@@ -48,6 +49,8 @@ def prune(context: Context, arguments: Arguments) -> int:
         try:
             removed.append(manage.remove(name, context.places, context.host))
         except NetworkError as error:
+            if isinstance(error, (NotFound, InUse)) and not isinstance(error, Damaged):
+                continue
             context.complain(error.msg)
             failed = 1
     _print(context, removed, arguments.json, "Deleted Networks:\n")

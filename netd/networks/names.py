@@ -48,12 +48,17 @@ def network_id(name: str) -> str:
 
 
 def check_device(name: str, what: str = "bridge name") -> str:
-    """The name itself when a device may be called so (contract 1.3); raises InvalidRequest."""
+    """The name itself when a device may be called so (contract 1.3, and what the kernel refuses); raises
+    InvalidRequest."""
     size = len(name.encode())
     if not name or size > DEVICE_LIMIT:
         raise InvalidRequest(f"{what} {name!r}: must have 1 to {DEVICE_LIMIT} bytes, has {size}")
     if name in (".", "..") or any(c in "/:" or c.isspace() or not c.isprintable() for c in name):
         raise InvalidRequest(f"{what} {name!r}: '/', ':', blanks and control characters are not allowed")
+    if name in ("all", "default"):
+        raise InvalidRequest(f"{what} {name!r}: is what the kernel calls its settings for all devices")
+    if "%" in name:
+        raise InvalidRequest(f"{what} {name!r}: the kernel allows no '%' in names")
     return name
 
 

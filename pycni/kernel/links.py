@@ -64,6 +64,12 @@ _NO_INFO = _IFINFO.pack(0, 0, 0, 0, 0)
 _SKIP_STATISTICS = attribute_u32(_IFLA_EXT_MASK, 8)
 
 
+def new_name(name: str) -> bytes:
+    """What a device is to be called from now on.  The kernel would draw a number for `%d`, and nobody would find the
+    device under its name: such a name gives way to one that is refused (EINVAL), as any other `%` is."""
+    return attribute_text(_IFLA_IFNAME, "/" if "%" in name else name)
+
+
 def get_link(name: str) -> Message:
     return RTM_GETLINK, 0, _NO_INFO + attribute_text(_IFLA_IFNAME, name) + _SKIP_STATISTICS
 
@@ -79,7 +85,7 @@ def get_links() -> Message:
 def new_bridge(name: str, mtu: int, vlan_filtering: bool) -> Message:
     """A bridge, down.  mtu 0 is the kernel's default."""
     data = nested(_IFLA_INFO_DATA, attribute_u8(_IFLA_BR_VLAN_FILTERING, 1)) if vlan_filtering else b""
-    body = attribute_text(_IFLA_IFNAME, name) + (attribute_u32(_IFLA_MTU, mtu) if mtu else b"")
+    body = new_name(name) + (attribute_u32(_IFLA_MTU, mtu) if mtu else b"")
     info = nested(_IFLA_LINKINFO, attribute_text(_IFLA_INFO_KIND, "bridge"), data)
     return RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, _NO_INFO + body + info
 
@@ -99,7 +105,7 @@ def new_veth(
     The peer cannot be brought up in the same message: ENOTCONN, the ends are not joined yet.
     """
     size = attribute_u32(_IFLA_MTU, mtu) if mtu else b""
-    peer = _NO_INFO + attribute_text(_IFLA_IFNAME, name) + size + attribute_u32(_IFLA_NET_NS_FD, netns)
+    peer = _NO_INFO + new_name(name) + size + attribute_u32(_IFLA_NET_NS_FD, netns)
     if mac is not None:
         peer += attribute(_IFLA_ADDRESS, mac)
     info = nested(
@@ -107,7 +113,7 @@ def new_veth(
         attribute_text(_IFLA_INFO_KIND, "veth"),
         nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer)),
     )
-    body = _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP) + attribute_text(_IFLA_IFNAME, host_name) + size
+    body = _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP) + new_name(host_name) + size
     if master:
         body += attribute_u32(_IFLA_MASTER, master)
     if group:
@@ -146,7 +152,7 @@ def set_link(
     if mac is not None:
         parts.append(attribute(_IFLA_ADDRESS, mac))
     if name is not None:
-        parts.append(attribute_text(_IFLA_IFNAME, name))
+        parts.append(new_name(name))
     if alias is not None:
         parts.append(attribute(_IFLA_IFALIAS, alias.encode()))
     return RTM_SETLINK, 0, b"".join(parts)

@@ -40,7 +40,7 @@ _SCOPE_HOST = 254
 _IFA_F_PERMANENT = 0x80
 
 _MTU_RANGE = range(68, 65536)
-_FORBIDDEN_IN_NAMES = "/: \t\n\v\f\r"
+_FORBIDDEN_IN_NAMES = "/%: \t\n\v\f\r"
 
 
 class MemoryKernel:

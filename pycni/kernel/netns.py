@@ -8,7 +8,8 @@ mount's; only `/proc/thread-self` tells the truth about the thread that asks.
 from __future__ import annotations
 
 import os
-from errno import ENOENT
+from errno import EINVAL, ENOENT
+from fcntl import ioctl
 
 from pycni.kernel.failure import errno_text
 from pycni.kernel.libc import CLONE_NEWNET, setns, statfs_magic
@@ -22,6 +23,7 @@ THREAD_NETNS = "/proc/thread-self/ns/net"
 
 _NSFS = 0x6E736673
 _PROCFS = 0x9FA0
+_NS_GET_NSTYPE = 0xB703
 
 _POISONED = 70
 """Exit status (EX_SOFTWARE) of a process whose thread could not return from a namespace."""
@@ -34,8 +36,9 @@ class NamespaceMissing(CniError):
 def open_netns(path: str) -> int:
     """An open descriptor of the namespace at `path`, close-on-exec, owned by the caller (contract 2.0.1).
 
-    Raises NamespaceMissing when the path does not exist or is empty, CniError when it cannot be examined or opened or
-    is not on nsfs or procfs.  Callers prefix the text with `failed to open netns "P": ` where the contract says so.
+    Raises NamespaceMissing when the path does not exist or is empty, CniError when it cannot be examined or opened, is
+    not on nsfs or procfs, or is no network namespace.  Callers prefix the text with `failed to open netns "P": ` where
+    the contract says so.
     """
     try:
         magic = statfs_magic(path)
@@ -46,9 +49,25 @@ def open_netns(path: str) -> int:
     if magic not in (_NSFS, _PROCFS):
         raise CniError(f"unknown FS magic on {_quoted(path)}: {magic:x}")
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise _unavailable("failed to open", path, error) from None
+    if number := _unfit(fd):
+        os.close(fd)
+        raise CniError(f"error switching to ns {path}: Error switching to ns {path}: {errno_text(number)}")
+    return fd
+
+
+def _unfit(fd: int) -> int:
+    """The errno with which the kernel would refuse to enter, 0 for a network namespace."""
+    try:
+        return 0 if ioctl(fd, _NS_GET_NSTYPE) == CLONE_NEWNET else EINVAL
+    except OSError:  # no namespace, or a kernel that does not tell
+        try:
+            with Inside(fd):
+                return 0
+        except OSError as error:
+            return error.errno or EINVAL
 
 
 def open_current() -> int:

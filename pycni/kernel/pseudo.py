@@ -8,7 +8,7 @@ from __future__ import annotations
 from errno import EOPNOTSUPP
 from struct import Struct
 
-from pycni.kernel.links import RTM_NEWLINK, get_links
+from pycni.kernel.links import RTM_NEWLINK, get_links, new_name
 from pycni.kernel.model import IFF_UP
 from pycni.kernel.netlink import (
     NLM_F_CREATE,
@@ -46,7 +46,7 @@ _NO_NAME = "a/b"
 
 def new_ifb(name: str, mtu: int, group: int = 0) -> Message:
     """An ifb, up, without a queue of its own (see plugins#1097)."""
-    body = attribute_text(_IFLA_IFNAME, name) + attribute_u32(_IFLA_MTU, mtu) + attribute_u32(_IFLA_TXQLEN, 0)
+    body = new_name(name) + attribute_u32(_IFLA_MTU, mtu) + attribute_u32(_IFLA_TXQLEN, 0)
     if group:
         body += attribute_u32(_IFLA_GROUP, group)
     return _new(IFB, _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP) + body, b"")
@@ -54,7 +54,7 @@ def new_ifb(name: str, mtu: int, group: int = 0) -> Message:
 
 def new_vrf(name: str, table: int) -> Message:
     """A vrf, up, with this routing table; EEXIST when the name is taken, EINVAL for a table that is another's."""
-    header = _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP) + attribute_text(_IFLA_IFNAME, name)
+    header = _IFINFO.pack(0, 0, 0, IFF_UP, IFF_UP) + new_name(name)
     return _new(VRF, header, nested(_INFO_DATA, attribute_u32(_VRF_TABLE, table)))
 
 

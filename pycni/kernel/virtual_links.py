@@ -12,7 +12,7 @@ from struct import Struct
 
 from pycni.kernel.failure import errno_text
 from pycni.kernel.kinds import IPVLAN_MODES, KIND_NAMES, MACVLAN_MODES, Dummy, Ipvlan, Kind, Macvlan, Vlan
-from pycni.kernel.links import RTM_NEWLINK, RTM_SETLINK, get_link_by_index
+from pycni.kernel.links import RTM_NEWLINK, RTM_SETLINK, get_link_by_index, new_name
 from pycni.kernel.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from pycni.kernel.netlink import Message
 
 _IFLA_ADDRESS = 1
-_IFLA_IFNAME = 3
 _IFLA_MTU = 4
 _IFLA_LINK = 5
 _IFLA_LINKINFO = 18
@@ -56,7 +55,7 @@ def new_device(
 ) -> Message:
     """A device, down, on top of the one with index `parent` here, in the namespace `netns` or here.  mtu 0 and no mac
     leave both to the kernel: its parent's, or a random address, as the kind has it."""
-    body = [_IFINFO.pack(0, 0, 0, 0, 0), attribute_text(_IFLA_IFNAME, name)]
+    body = [_IFINFO.pack(0, 0, 0, 0, 0), new_name(name)]
     for attribute_kind, number in ((_IFLA_LINK, parent), (_IFLA_MTU, mtu)):
         if number:
             body.append(attribute_u32(attribute_kind, number))
@@ -98,7 +97,7 @@ def parse_kind(payload: bytes) -> Kind | None:
 
 def move_device(index: int, netns: int, name: str) -> Message:
     """Into another namespace and to another name in one step: the old name may be taken there."""
-    body = attribute_u32(_IFLA_NET_NS_FD, netns) + attribute_text(_IFLA_IFNAME, name)
+    body = attribute_u32(_IFLA_NET_NS_FD, netns) + new_name(name)
     return RTM_SETLINK, 0, _IFINFO.pack(0, 0, index, 0, 0) + body
 
 

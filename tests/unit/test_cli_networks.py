@@ -133,6 +133,8 @@ def test_inspect_shows_what_exists_and_names_what_does_not(pynet: Shell) -> None
         ("create a --nope", 2, "create: unknown flag --nope"),
         ("create a --mtu x", 2, "create: --mtu 'x': must be a whole number"),
         ("frobnicate", 2, "'frobnicate' is no command"),
+        ("install --dest ''", 1, "--dest: the directory's name is empty"),
+        ("uninstall --dest ''", 1, "--dest: the directory's name is empty"),
         ("completion fish", 2, "completion: SHELL 'fish': one of bash, zsh"),
         ("ls --json --format x", 2, "ls: --json and --format exclude each other"),
         ("create ../x", 1, "network name '../x'"),
@@ -212,6 +214,22 @@ def test_prune_asks(pynet: Shell) -> None:
     assert pynet.ok("prune -f --filter label=name=db") == "Deleted Networks:\ndb\n"
     assert pynet.ok("prune", "y\n").endswith("[y/N] Deleted Networks:\nidle\n")
     assert pynet.ok("ls --format '{{.Name}}'") == "web\n"
+
+
+def test_prune_passes_over_what_others_removed_or_use_since(pynet: Shell) -> None:
+    for name in ("web", "db", "idle"):
+        pynet.ok(f"create {name}")
+
+    class Thoughtful(io.StringIO):
+        def readline(self, _size: int | None = -1) -> str:
+            pynet.ok("rm db")
+            pynet.lease("web", "10.208.0.2")
+            return "y\n"
+
+    out, err = io.StringIO(), io.StringIO()
+    assert main(["prune"], environ=pynet.environ, out=out, err=err, stdin=Thoughtful(), host=pynet.host) == 0
+    assert out.getvalue().endswith("Deleted Networks:\nidle\n")
+    assert err.getvalue() == ""
 
 
 def test_help_and_version(pynet: Shell) -> None:

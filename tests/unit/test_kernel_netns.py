@@ -40,6 +40,20 @@ def test_another_file_is_refused_with_its_magic(tmp_path: Path) -> None:
     assert caught.value.msg == f'unknown FS magic on "{path}": {libc.statfs_magic(str(tmp_path)):x}'
 
 
+@pytest.mark.parametrize("path", ["/proc/self/ns/mnt", "/proc/self/status"])
+@pytest.mark.parametrize("tells", [True, False])
+def test_what_is_no_network_namespace_is_refused_in_the_reference_s_words(
+    path: str, tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tells:
+        monkeypatch.setattr(netns, "_NS_GET_NSTYPE", 0)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(CniError) as caught:
+        netns.open_netns(path)
+    assert caught.value.msg == f"error switching to ns {path}: Error switching to ns {path}: invalid argument"
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_quotes_are_escaped_and_null_bytes_refused() -> None:
     with pytest.raises(netns.NamespaceMissing) as missing:
         netns.open_netns('/no"such\\path')

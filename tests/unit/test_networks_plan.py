@@ -195,6 +195,8 @@ def test_a_size_instead_of_a_subnet() -> None:
         ({"labels": ["a=1", "a=2"]}, "--label a: given twice"),
         ({"bridge": "longer-than-fifteen"}, "bridge name 'longer-than-fifteen': must have 1 to 15 bytes, has 19"),
         ({"bridge": "a/b"}, "bridge name 'a/b'"),
+        ({"bridge": "br%d"}, "bridge name 'br%d': the kernel allows no '%'"),
+        ({"bridge": "all"}, "bridge name 'all': is what the kernel calls"),
     ],
 )
 def test_wrong_requests_name_the_flag(flags: Any, message: str) -> None:
