@@ -29,19 +29,7 @@ def texts(
     # KillMode: a stop lets running calls finish, so the programs they started must not get the signal.  Nothing that
     # gives the service a mount namespace of its own (ProtectSystem, PrivateTmp): every caller would be a foreign one
     return {
-        SOCKET: f"""\
-[Unit]
-Description=CNI plugin calls for the pynet engine
-
-[Socket]
-ListenStream={run_dir.replace("%", "%%")}/cni.sock
-SocketMode=0600
-Backlog=512
-RemoveOnStop=yes
-
-[Install]
-WantedBy=sockets.target
-""",
+        SOCKET: _socket("CNI plugin calls for the pynet engine", f"{run_dir}/cni.sock"),
         SERVICE: f"""\
 [Unit]
 Description=pynet engine
@@ -74,19 +62,7 @@ OOMScoreAdjust=-500
 WantedBy=multi-user.target
 """,
         # not for a start at the first call, containers run from the boot on: nobody is refused while it restarts
-        API_SOCKET: f"""\
-[Unit]
-Description=docker's API of pynet
-
-[Socket]
-ListenStream={run_dir.replace("%", "%%")}/api.sock
-SocketMode=0600
-Backlog=512
-RemoveOnStop=yes
-
-[Install]
-WantedBy=sockets.target
-""",
+        API_SOCKET: _socket("docker's API of pynet", f"{run_dir}/api.sock"),
         # containers outlive their daemon, and their cgroups are runc's; the daemon ends them when the machine goes
         # down, while there is a network
         API: f"""\
@@ -110,20 +86,7 @@ TasksMax=infinity
 [Install]
 WantedBy=multi-user.target
 """,
-        LEASES_SOCKET: f"""\
-[Unit]
-Description=Calls for the pynet DHCP daemon
-
-[Socket]
-ListenStream={default_socket(run_dir).replace("%", "%%")}
-SocketMode=0600
-DirectoryMode=0700
-Backlog=512
-RemoveOnStop=yes
-
-[Install]
-WantedBy=sockets.target
-""",
+        LEASES_SOCKET: _socket("Calls for the pynet DHCP daemon", default_socket(run_dir), "DirectoryMode=0700\n"),
         # ends by itself when there are no leases
         LEASES: f"""\
 [Unit]
@@ -142,6 +105,23 @@ OOMScoreAdjust=-500
 Also={LEASES_SOCKET}
 """,
     }
+
+
+def _socket(description: str, path: str, own: str = "") -> str:
+    """The unit of a socket of root's; `own` are lines that the others do not have."""
+    return f"""\
+[Unit]
+Description={description}
+
+[Socket]
+ListenStream={path.replace("%", "%%")}
+SocketMode=0600
+{own}Backlog=512
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+"""
 
 
 def _quoted(word: str) -> str:
