@@ -3,7 +3,7 @@ appendix A).  Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from netd.api.durations import status_text
 from netd.api.host_config import host_config
 from netd.api.query import rfc3339
 from netd.runtime.model import Container, Endpoint, State
+from netd.sandbox import links
 
 _OPERATIONAL = (
     "EndpointID",
@@ -35,6 +36,8 @@ class Surroundings(msgspec.Struct):
     directory: str
     linked_from: Sequence[str] = ()
     """Legacy links that lead here, "/source/alias"."""
+    names: Mapping[str, str] = {}
+    """Of the containers that legacy links lead to, by id."""
     image: str = ""
     """The image's name as it is to be shown."""
     hidden: tuple[list[str] | None, list[str] | None] = (None, None)
@@ -67,7 +70,7 @@ def inspect(container: Container, around: Surroundings, version: tuple[int, int]
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": around.execs or None,
-        "HostConfig": host_config(container, legacy_links(container), around.hidden, around.version_2),
+        "HostConfig": host_config(container, legacy_links(container, around.names), around.hidden, around.version_2),
         "GraphDriver": {
             "Name": "overlay2",
             "Data": {
@@ -104,12 +107,13 @@ def _without(value: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: item for key, item in value.items() if item or key not in keys}
 
 
-def legacy_links(container: Container) -> list[str]:
+def legacy_links(container: Container, names: Mapping[str, str]) -> list[str]:
     """`/target:/source/alias` of each link; on user-defined networks links are names only, and not shown here."""
     if container.host_config.network_mode not in ("", "default", "bridge"):
         return []
-    pairs = [link.partition(":") for link in container.host_config.links or []]
-    return [f"/{target}:/{container.name}/{alias or target}" for target, _, alias in pairs]
+    found = [links.parse(text) for text in container.host_config.links or ()]
+    targets = [names.get(container.linked.get(link.alias, ""), link.target) for link in found]
+    return [f"/{target}:/{container.name}/{link.alias}" for target, link in zip(targets, found, strict=True)]
 
 
 def endpoints(container: Container, listed: bool = False) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -22,6 +23,7 @@ from netd.runtime import bundle
 from netd.runtime.bundle.host import this_host
 from netd.runtime.images.shelf import rootfs_path
 from netd.runtime.model import Container, CreateRequest, HostConfig, PortBinding
+from netd.sandbox import links
 from pycni.spec.errors import CniError
 
 PRUNE_FILTERS = ("label", "label!", "until")
@@ -57,7 +59,8 @@ class ContainerGroup:
             Route("POST", "/containers/{id}/resize", self.resize),
             Route("POST", "/containers/{id}/ports", self.ports),
             Route("POST", "/containers/{id}/update", self.update),
-            Route("DELETE", "/containers/{id}", self.remove),
+            # "source/alias" where a link is meant
+            Route("DELETE", "/containers/{id*}", self.remove),
         )
 
     @staticmethod
@@ -107,8 +110,17 @@ class ContainerGroup:
     def remove(self, call: Call) -> Reply:
         query = call.query
         if query.flag("link"):
-            raise InvalidParameter(f"--link {call['id']}: links cannot be removed from a container")
+            return self._unlink(call["id"].removeprefix("/"))
         self._containers.remove(call["id"], force=query.flag("force"), volumes=query.flag("v"))
+        return NO_CONTENT
+
+    def _unlink(self, path: str) -> Reply:
+        """`source/alias`, a link on the default bridge."""
+        source, slash, alias = path.partition("/")
+        if not slash:
+            raise InvalidParameter(f"--link {path}: expected CONTAINER/ALIAS")
+        with self._containers.changing(source) as container:
+            self._core.sandboxes.unlink(container, alias)
         return NO_CONTENT
 
     def update(self, call: Call) -> Reply:
@@ -139,10 +151,18 @@ class ContainerGroup:
             execs=self._containers.execs_of(container.id),
             log_path=self._containers.log_path(container.id),
             directory=self._core.runtime.container(container.id),
+            names=self._linked(container),
             hidden=bundle.hidden_paths(container.host_config),
             version_2=this_host().cgroup_version == 2,
             lower=rootfs_path(self._core.runtime.images, container.image_id),
         )
+
+    def _linked(self, container: Container) -> dict[str, str]:
+        names = {}
+        for target in container.linked.values():
+            with suppress(NotFound):
+                names[target] = self._containers.get(target).name
+        return names
 
     def listed(self, call: Call) -> Reply:
         query = call.query
@@ -226,10 +246,9 @@ class _Names:
             if each.host_config.network_mode not in ("bridge", "default", ""):
                 continue
             for link in each.host_config.links or ():
-                target, _, alias = link.partition(":")
-                target = target.removeprefix("/")
-                found = by_name.get(target, target)
-                self._links.setdefault(found, []).append(f"/{each.name}/{alias or target}")
+                found = links.parse(link)
+                target = each.linked.get(found.alias) or by_name.get(found.target, found.target)
+                self._links.setdefault(target, []).append(f"/{each.name}/{found.alias}")
 
     def links_to(self, container: Container) -> list[str]:
         return self._links.get(container.id, [])

@@ -39,7 +39,8 @@ def rm(context: Context, arguments: Arguments) -> int:
 
     def remove(ref: str) -> None:
         try:
-            context.daemon.call("DELETE", query(container(ref), force=arguments.force, v=arguments.volumes))
+            wishes = {"force": arguments.force, "v": arguments.volumes, "link": arguments.link}
+            context.daemon.call("DELETE", query(container(ref), **wishes))
         except ApiError as error:
             if not (arguments.force and error.status == _NOT_FOUND):
                 raise

@@ -49,6 +49,7 @@ RM = Command(
     (
         switch("-f", "--force", help="also a running one, which is killed; absent is fine"),
         switch("-v", "--volumes", help="with its anonymous volumes"),
+        switch("-l", "--link", help="a link of the default network, CONTAINER/ALIAS, and no container"),
     ),
     _SOME,
 )

@@ -246,7 +246,8 @@ class SandboxState(Struct, rename="pascal"):
 
 class Container(Struct, rename="pascal"):
     """Everything of one container.  `networks` is keyed on network names; `image_id` is the config's digest
-    ("sha256:…"); `argv` what is executed; `stopped_by_user` is what "unless-stopped" asks for after a restart."""
+    ("sha256:…"); `argv` what is executed; `stopped_by_user` is what "unless-stopped" asks for after a restart; `linked`
+    maps aliases of `--link` on the default bridge to the ids of the containers they lead to."""
 
     id: str
     name: str
@@ -260,6 +261,7 @@ class Container(Struct, rename="pascal"):
     sandbox: SandboxState = field(default_factory=SandboxState)
     restart_count: int = 0
     stopped_by_user: bool = False
+    linked: dict[str, str] = field(default_factory=dict)
 
     @property
     def short_id(self) -> str:

@@ -189,13 +189,11 @@ def _check_links(parts: Parts, container: Container) -> None:
         return
     for text in container.host_config.links or ():
         link = links.parse(text)
-        try:
-            target = parts.lookup(link.target)
-        except NotFound:
-            raise NotFound(f"could not get container for {link.target} (--link {text})") from None
+        target = links.target(container, link, parts.lookup)
         if target.id == container.id:
             raise InvalidParameter(f"--link {text}: a container cannot be linked to itself")
         if modes.BRIDGE not in target.networks:
             raise InvalidParameter(
                 f"cannot link to {link.target}, as it does not belong to the default network (--link {text})"
             )
+        container.linked[link.alias] = target.id

@@ -58,6 +58,10 @@ class Etc:
         """These names are at other addresses now.  Failure."""
         self._edit(lambda text: files.with_names_at(text, lines))
 
+    def rename_names(self, old: str, new: str) -> None:
+        """Lines of the names `old` have the names `new`; "" takes them away.  Failure."""
+        self._edit(lambda text: files.renamed(text, old, new))
+
     def _edit(self, change: Callable[[str], str]) -> None:
         before = _read(self.hosts)
         if before is None:

@@ -83,6 +83,19 @@ def with_lines(text: str, lines: Iterable[Line]) -> str:
     return (text if text.endswith("\n") or not text else text + "\n") + _text(new)
 
 
+def renamed(text: str, old: str, new: str) -> str:
+    """The file in which lines of exactly the names `old`, whatever their address, have the names `new`; without these
+    lines where `new` is ""."""
+    wanted, found = old.split(), []
+    for line in text.splitlines(keepends=True):
+        address, *names = line.split() or ("",)
+        if names != wanted:
+            found.append(line)
+        elif new:
+            found.append(f"{address}\t{new}\n")
+    return "".join(found)
+
+
 def with_names_at(text: str, lines: Iterable[Line]) -> str:
     """The file in which these names are at these addresses and nowhere else; lines of other names stay."""
     new = list(lines)

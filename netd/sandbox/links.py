@@ -5,9 +5,9 @@ Docker has dropped the variables; its own client tests still look for them, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from netd.failure import InvalidParameter
+from netd.failure import InvalidParameter, NotFound
 from netd.runtime.model import Container
 from netd.sandbox.files import Line
 from pycni.record import Record
@@ -30,15 +30,33 @@ def parse(text: str) -> Link:
     """`CONTAINER[:ALIAS]`, also docker's stored form `/target:/source/alias`; InvalidParameter."""
     target, colon, alias = text.partition(":")
     target, alias = target.removeprefix("/"), alias.rpartition("/")[2]
-    if not target or (colon and not alias):
+    if not target or (colon and not alias) or ":" in alias:
         raise InvalidParameter(f"invalid link: {text!r}, expected CONTAINER[:ALIAS] (--link)")
     return Link(target, alias or target)
 
 
+def target(container: Container, link: Link, lookup: Callable[[str], Container]) -> Container:
+    """The container that a link on the default bridge leads to: the one it was made for, however that is called now,
+    else one that has its name since.  NotFound names the flag."""
+    for text in (container.linked.get(link.alias), link.target):
+        if text:
+            try:
+                return lookup(text)
+            except NotFound:
+                continue
+    text = link.target if link.alias == link.target else f"{link.target}:{link.alias}"
+    raise NotFound(f"could not get container for {link.target} (--link {text})")
+
+
 def hosts_lines(link: Link, target: Container, addresses: Iterable[Address]) -> list[Line]:
     """`ADDRESS alias hostname name` for each address of the target."""
-    names = " ".join(dict.fromkeys(name for name in (link.alias, target.config.hostname, target.name) if name))
-    return [(str(address), names) for address in addresses]
+    return [(str(address), host_names(link, target)) for address in addresses]
+
+
+def host_names(link: Link, target: Container, name: str = "") -> str:
+    """The names in such a line, also of a target that is, or was, called `name`."""
+    names = (link.alias, target.config.hostname, name or target.name)
+    return " ".join(dict.fromkeys(each for each in names if each))
 
 
 def variables(link: Link, source: str, target: Container, address: Address) -> tuple[str, ...]:

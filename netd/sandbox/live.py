@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
-from netd.failure import Failure
+from netd.failure import Failure, NotFound
 from netd.runtime.model import Container, Endpoint
 from netd.sandbox import endpoints, inside, links, modes, names, opening, surroundings
 from netd.sandbox.catalog import Known
@@ -111,8 +112,11 @@ def _settle(
     container.sandbox.ports = dict(parts.ports.move(container, surroundings.gateways(parts, after)))
 
 
-def renamed(parts: Parts, container: Container) -> None:
+def renamed(parts: Parts, container: Container, old: str) -> None:
     """Its new name is the one that resolves; StoreError, FirewallError."""
+    for other, link in _links_to(parts, container):
+        names_before = links.host_names(link, container, old)
+        parts.etc(other.id).rename_names(names_before, links.host_names(link, container))
     for name, endpoint in container.networks.items():
         if name not in modes.PREDEFINED:
             endpoint.dns_names = names.dns_names(container, endpoint)
@@ -129,14 +133,34 @@ def relink(parts: Parts, container: Container) -> None:
     /etc/hosts say so."""
     if modes.BRIDGE not in container.networks:
         return
+    for other, link in _links_to(parts, container):
+        parts.etc(other.id).move_names(links.hosts_lines(link, container, surroundings.bridge_addresses(container)))
+
+
+def _links_to(parts: Parts, container: Container) -> Iterator[tuple[Container, links.Link]]:
+    """Running containers that link to it on the default bridge."""
     for other in parts.everyone():
         if other.id == container.id or not other.state.running or modes.BRIDGE not in other.networks:
             continue
         for text in other.host_config.links or ():
             link = links.parse(text)
-            if link.target in (container.name, container.id, container.short_id):
-                lines = links.hosts_lines(link, container, surroundings.bridge_addresses(container))
-                parts.etc(other.id).move_names(lines)
+            with suppress(NotFound):
+                if links.target(other, link, parts.lookup).id == container.id:
+                    yield other, link
+
+
+def unlink(parts: Parts, container: Container, alias: str) -> None:
+    """A link on the default bridge is no more, at once; its variables stay until the next start.  NotFound."""
+    given = container.host_config.links or []
+    found = [links.parse(text) for text in given]
+    gone = [link for link in found if link.alias == alias]
+    if not gone or modes.BRIDGE not in container.networks:
+        raise NotFound(f"container {container.name} has no link {alias}")
+    with suppress(NotFound):
+        target = links.target(container, gone[0], parts.lookup)
+        parts.etc(container.id).rename_names(links.host_names(gone[0], target), "")
+    container.host_config.links = [text for text, link in zip(given, found, strict=True) if link.alias != alias] or None
+    container.linked.pop(alias, None)
 
 
 def forget_wish(container: Container, name: str) -> None:

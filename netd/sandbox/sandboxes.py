@@ -204,7 +204,12 @@ class Sandboxes:
         """`container.name` is new: others find it by that name at once, and by `old` no more."""
         with self._lock(container.id):
             what = f"renaming {old} to {container.name}"
-            closing.attempt(self._parts, what, lambda: live.renamed(self._parts, container))
+            closing.attempt(self._parts, what, lambda: live.renamed(self._parts, container, old))
+
+    def unlink(self, container: Container, alias: str) -> None:
+        """Removes a link on the default bridge; NotFound."""
+        with self._lock(container.id):
+            live.unlink(self._parts, container, alias)
 
     # the daemon's own life
 

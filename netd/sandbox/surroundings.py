@@ -182,7 +182,7 @@ def link_targets(parts: Parts, container: Container) -> list[tuple[links.Link, C
     found = []
     for text in container.host_config.links or ():
         link = links.parse(text)
-        target = parts.lookup(link.target)
+        target = links.target(container, link, parts.lookup)
         if not target.state.running or modes.BRIDGE not in target.networks:
             raise Failure(f"cannot link to a non running container: /{target.name} AS /{container.name}/{link.alias}")
         found.append((link, target))

@@ -308,5 +308,14 @@ def test_links_on_the_default_network(runtime: Runtime) -> None:
     runtime.start("other")
     runtime("start", "db1")
     assert fetch(web.run, "db") == "db1", "its line follows the target's new address"
+    runtime("container", "rename", "db1", "db2")
+    runtime("restart", "-t", "0", "web")
+    assert fetch(web.run, "db") == "db1", "whatever its target is called"
+    assert web.inspect()["HostConfig"]["Links"] == ["/db2:/web/db"]
+    runtime("container", "rm", "--link", "web/db")
+    assert (web.inspect()["HostConfig"]["Links"], look(runtime, "web").hosts[len(STANDARD) :]) == (
+        None,
+        [f"172.17.0.3\t{web.id[:12]}"],
+    )
     refusal = runtime.fails("run", "-d", "--name", "late", "--link", "nobody:db", IMAGE, status=125)
     assert "nobody" in refusal

@@ -134,6 +134,51 @@ def test_links_on_the_default_network_are_lines_and_variables(town: Town) -> Non
     ]
 
 
+def test_a_link_on_the_default_network_leads_to_its_container_whatever_that_is_called(town: Town) -> None:
+    db = town.started("db")
+    web = town.started("web", links=["db:store", "db"])
+
+    def lines() -> list[str]:
+        return [line for line in web.text("hosts").splitlines()[6:] if web.container.short_id not in line]
+
+    def rename(new: str) -> None:
+        old, db.container.name = db.container.name, new
+        town.sandboxes.renamed(db.container, old)
+
+    own = db.container.short_id
+    assert lines() == [f"172.17.0.2\tstore {own} db", f"172.17.0.2\tdb {own}"]
+    rename("base")
+    assert lines() == [f"172.17.0.2\tstore {own} base", f"172.17.0.2\tdb {own} base"]
+    web.restart()
+    assert lines() == [f"172.17.0.2\tstore {own} base", f"172.17.0.2\tdb {own} base"]
+    assert web.opened is not None and "STORE_NAME=/web/store" in web.opened.environment
+    # another one that has its name now is not meant while it is there
+    town.started("db")
+    assert lines() == [f"172.17.0.2\tstore {own} base", f"172.17.0.2\tdb {own} base"]
+    # also while it does not run, and comes back elsewhere
+    db.stop()
+    rename("third")
+    town.started("squatter")
+    db.start()
+    assert db.address("bridge") == "172.17.0.5"
+    assert lines() == [f"172.17.0.5\tstore {own} third", f"172.17.0.5\tdb {own} third"]
+
+
+def test_a_link_on_the_default_network_is_removed_at_once(town: Town) -> None:
+    town.started("db")
+    web = town.started("web", links=["db:store", "db:base"])
+    town.sandboxes.unlink(web.container, "store")
+    assert "base" in web.text("hosts") and "store" not in web.text("hosts")
+    assert (web.container.host_config.links, list(web.container.linked)) == (["db:base"], ["base"])
+    for absent in ("store", "db"):
+        with pytest.raises(NotFound, match=f"container web has no link {absent}"):
+            town.sandboxes.unlink(web.container, absent)
+    web.restart()
+    assert "base" in web.text("hosts") and "store" not in web.text("hosts")
+    town.sandboxes.unlink(web.container, "base")
+    assert web.container.host_config.links is None
+
+
 def test_what_cannot_be_linked(town: Town) -> None:
     db = town.started("db", "mynet")
     with pytest.raises(NotFound, match="could not get container for nobody"):
@@ -142,6 +187,8 @@ def test_what_cannot_be_linked(town: Town) -> None:
         town.create("web", links=["db:x"])
     with pytest.raises(InvalidParameter, match="invalid link"):
         town.create("web", links=["db:"])
+    with pytest.raises(InvalidParameter, match="invalid link: 'db:x:y'"):
+        town.create("web", links=["db:x:y"])
     other = town.create("other")
     web = town.create("web", links=["other:x"])
     with pytest.raises(Failure, match="cannot link to a non running container: /other AS /web/x"):

@@ -167,8 +167,10 @@ def test_without_a_network_of_its_own_there_are_no_ports(mode: str) -> None:
 
 def test_links_of_the_default_network_have_dockers_long_form() -> None:
     linked = container(host_config=HostConfig(network_mode="bridge", links=["db:database", "cache"]))
-    assert legacy_links(linked) == ["/db:/web/database", "/cache:/web/cache"]
-    assert legacy_links(container(host_config=HostConfig(network_mode="mynet", links=["db"]))) == []
+    assert legacy_links(linked, {}) == ["/db:/web/database", "/cache:/web/cache"]
+    linked.linked = {"database": "12" * 32}
+    assert legacy_links(linked, {"12" * 32: "renamed"}) == ["/renamed:/web/database", "/cache:/web/cache"]
+    assert legacy_links(container(host_config=HostConfig(network_mode="mynet", links=["db"])), {}) == []
 
 
 def test_an_item_of_the_list() -> None:

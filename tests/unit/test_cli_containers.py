@@ -38,6 +38,7 @@ def test_actions_go_on_after_a_failure(said: Script, pynet: Shell) -> None:
         (["container", "unpause", "web"], "POST /containers/web/unpause", {}),
         (["container", "rename", "web", "www"], "POST /containers/web/rename", {"name": "www"}),
         (["container", "rm", "-fv", "web"], "DELETE /containers/web", {"force": "1", "v": "1"}),
+        (["container", "rm", "--link", "web/db"], "DELETE /containers/web%2Fdb", {"link": "1"}),
         (["image", "tag", "a/b:1", "example.org:5000/c"], "POST /images/a/b:1/tag", None),
     ],
 )

@@ -164,3 +164,11 @@ def test_files_are_changed_in_place_and_edited_ones_left_alone(tmp_path: Path) -
     Path(etc.hosts).unlink()
     etc.change_hosts([], [("10.0.0.2", "web")])
     assert not Path(etc.hosts).exists(), "a container that is gone needs none"
+
+
+def test_lines_of_exactly_these_names_are_renamed_or_go() -> None:
+    text = "10.0.0.2\tdb  host base # theirs\n10.0.0.2\tdb host base\n10.0.0.3 db host base\n\n10.0.0.4\tdb\n"
+    assert files.renamed(text, "db host base", "db host new") == (
+        "10.0.0.2\tdb  host base # theirs\n10.0.0.2\tdb host new\n10.0.0.3\tdb host new\n\n10.0.0.4\tdb\n"
+    )
+    assert files.renamed("1.1.1.1\ta b\n2.2.2.2\tb\n", "a b", "") == "2.2.2.2\tb\n"
