@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from .host import Host, disposable_host
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "scripts" / "quickstart")
 FOREIGN_PLUGIN = "#!/bin/sh\necho somebody else\n"
+FOREIGN_CHAIN = "-N CNI-OTHERS", '-A CNI-OTHERS -m comment --comment "made by others" -j RETURN'
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,19 @@ def fresh_host() -> Iterator[Host]:
         # the host's /var/lib is an overlay, on which no other can be stacked
         host.run("mkdir", "/var/lib/pynet")
         host.run("mount", "-t", "tmpfs", "tmpfs", "/var/lib/pynet")
+        for rule in FOREIGN_CHAIN:
+            host.run("iptables", *shlex.split(rule))
         yield host
 
 
 def _links(host: Host) -> list[str]:
     return sorted(line.split()[1].partition("@")[0] for line in host.run("ip", "-o", "link").splitlines())
+
+
+def _chains(host: Host) -> list[str]:
+    """Chains that are not the kernel's own, of every table, with their rules and what leads to them."""
+    tables = [host.run(tool, "-t", table, "-S") for tool in ("iptables", "ip6tables") for table in ("filter", "nat")]
+    return [line for table in tables for line in table.splitlines() if not line.startswith("-P ")]
 
 
 def test_quickstart_shows_what_it_promises_again_and_goes_without_a_trace(fresh_host: Host) -> None:
@@ -51,7 +61,9 @@ def test_quickstart_shows_what_it_promises_again_and_goes_without_a_trace(fresh_
     assert fresh_host.file("/opt/cni/bin/bridge").read_text() == FOREIGN_PLUGIN
     assert sorted(each.name for each in fresh_host.file("/opt/cni/bin").iterdir()) == ["bridge"]
     assert not fresh_host.file("/etc/cni/net.d/mynet.conflist").exists()
-    assert "mynet" not in fresh_host.run("iptables-save")
+    assert tuple(_chains(fresh_host)) == FOREIGN_CHAIN
+    assert "pynet" not in fresh_host.run("nft", "list", "ruleset")
+    assert not fresh_host.file("/run/pynet").exists()
     assert "pynetd" not in fresh_host.run("ps", "-e", "-o", "args")
     assert "conmon" not in fresh_host.run("ps", "-e", "-o", "comm")
     assert list(fresh_host.file("/var/lib/pynet").iterdir()) == []
@@ -82,5 +94,8 @@ def test_quickstart_stops_at_the_first_failure_and_says_what_to_do(fresh_host: H
         assert "quickstart failed at: container web" in failed
         assert "is host port none free?" in failed
         assert "status 1" in failed
+        # somebody is attached to a network of another engine's
+        fresh_host.write("/var/lib/cni/results/net-c1-eth0", "{}")
     finally:
         fresh_host.run(QUICKSTART, "--down", limit=60)
+    assert "-N CNI-FORWARD" in _chains(fresh_host)
