@@ -135,10 +135,13 @@ class ContainerGroup:
             remove = dict.fromkeys(remove)
         with self._containers.changing(call["id"]) as container:
             config = container.host_config
-            bindings = wanted.amended(config.port_bindings, add, remove)
-            if container.state.running:
+            running = container.state.running
+            # what -P asked for is written out: from now on it is not every exposed port, or not once
+            before = wanted.wanted(container)
+            bindings = wanted.amended(before, add, remove, container.sandbox.ports if running else None)
+            if running:
                 container.sandbox.ports = self._core.ports.change(container, add, remove)
-            config.port_bindings = bindings
+            config.port_bindings, config.publish_all_ports = bindings, False
             return json_reply({"Ports": port_map(container)})
 
     def inspect(self, call: Call) -> Reply:

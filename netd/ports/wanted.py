@@ -50,7 +50,7 @@ def normalised(bindings: Wanted) -> dict[str, list[PortBinding]]:
             host_ports = _checked(binding.host_port, f"host port of {text}", grammar.parse_host_port)
             if binding.host_ip:
                 _checked(binding.host_ip, f"host address of {text}", Address.parse)
-            if not host_ports or binding not in there:
+            if len(host_ports) != 1 or binding not in there:
                 there.append(binding)
     return found
 
@@ -87,18 +87,22 @@ def chosen(bound: Bound, remove: Wanted) -> Iterator[tuple[str, PortBinding]]:
     bindings all.  NotFound for what is not there."""
     for port, bindings in normalised(remove).items():
         for binding in bindings:
-            ports = grammar.parse_host_port(binding.host_port)
-            found = [each for each in bound.get(port, ()) if _means(binding, ports, each)]
-            if not found:
-                where = f" on {_spoken(binding)}" if binding != PortBinding() else ""
-                raise NotFound(f"port {port} is not published{where}")
-            yield from ((port, each) for each in found)
+            found = [each for each in bound.get(port, ()) if _means(binding, each)]
+            yield from ((port, each) for each in _some(port, binding, found))
 
 
-def _means(binding: PortBinding, ports: range, there: PortBinding) -> bool:
+def _means(binding: PortBinding, there: PortBinding) -> bool:
+    ports = grammar.parse_host_port(binding.host_port)
     if ports and int(there.host_port) not in ports:
         return False
-    return not binding.host_ip or Address.parse(binding.host_ip) == Address.parse(there.host_ip)
+    return not binding.host_ip or _address(binding.host_ip) == _address(there.host_ip)
+
+
+def _some(port: str, binding: PortBinding, found: list[PortBinding]) -> list[PortBinding]:
+    if not found:
+        where = f" on {_spoken(binding)}" if binding != PortBinding() else ""
+        raise NotFound(f"port {port} is not published{where}")
+    return found
 
 
 def _spoken(binding: PortBinding) -> str:
@@ -106,21 +110,70 @@ def _spoken(binding: PortBinding) -> str:
     return " of ".join([*parts, f"address {binding.host_ip}"] if binding.host_ip else parts)
 
 
-def amended(bindings: Wanted | None, add: Wanted, remove: Wanted) -> dict[str, list[PortBinding] | None]:
-    """A container's configured bindings after such a change, for its next start."""
+def amended(
+    bindings: Wanted | None, add: Wanted, remove: Wanted, bound: Bound | None = None
+) -> dict[str, list[PortBinding] | None]:
+    """A container's configured bindings after such a change, for its next start.  `bound` is what a running one has
+    published before it.  NotFound, for one that does not run, when nothing of the kind is configured."""
     kept = normalised(bindings or {})
     for port, gone in normalised(remove).items():
         for binding in gone:
-            ports = grammar.parse_host_port(binding.host_port)
-            kept[port] = [each for each in kept.get(port, []) if not _configured(binding, ports, each)]
+            wishes = kept.get(port, [])
+            found = [each for each in wishes if _configured(binding, each, bound is not None)]
+            if bound is None:
+                _some(port, binding, found)
+            there = [each for each in (bound or {}).get(port, ()) if _means(binding, each)]
+            kept[port] = _without(wishes, binding, _withdrawn(found, binding, there))
     for port, new in normalised(add).items():
-        kept[port] = kept.get(port, []) + [each for each in new if each not in kept.get(port, [])]
+        kept[port] = normalised({port: [*kept.get(port, ()), *new]})[port]
     return {port: each for port, each in kept.items() if each}
 
 
-def _configured(binding: PortBinding, ports: range, there: PortBinding) -> bool:
-    """As `_means`, for what was asked rather than what it became: what left a choice may have become any of it."""
-    choice = grammar.parse_host_port(there.host_port)
-    if ports and choice and not set(ports) & set(choice):
+def _configured(binding: PortBinding, wish: PortBinding, running: bool) -> bool:
+    """As `_means`, for what was asked rather than what it became: what left a choice may have become any of it, and
+    what named no address, while it runs, the default one of a network."""
+    ports, choice = grammar.parse_host_port(binding.host_port), grammar.parse_host_port(wish.host_port)
+    if ports and not (set(ports) & set(choice) if choice else running):
         return False
-    return not binding.host_ip or there.host_ip in ("", binding.host_ip)
+    if not wish.host_ip:
+        return running or binding.host_ip == "" or _address(binding.host_ip) in _ANY
+    return not binding.host_ip or _address(binding.host_ip) == _address(wish.host_ip)
+
+
+def _withdrawn(found: list[PortBinding], binding: PortBinding, there: list[PortBinding]) -> list[PortBinding]:
+    """Which of the wishes have become what is `there` and goes: the fixed ones, and of those that had a choice as many
+    as the rest needs, narrow ones first."""
+    if not binding.host_port or not there:
+        return found
+    gone, others, numbers = [], [], {int(each.host_port) for each in there}
+    for each in sorted(found, key=lambda each: len(grammar.parse_host_port(each.host_port)) or 1 << 16):
+        choice = grammar.parse_host_port(each.host_port)
+        if len(choice) == 1:
+            gone.append(each)
+            numbers.discard(choice[0])
+        else:
+            others.append((choice, each))
+    for choice, each in others:
+        number = min((number for number in numbers if not choice or number in choice), default=None)
+        if number is not None:
+            gone.append(each)
+            numbers.discard(number)
+    return gone
+
+
+def _without(wishes: list[PortBinding], binding: PortBinding, gone: list[PortBinding]) -> list[PortBinding]:
+    """Of a wish for both families one is left when the other goes."""
+    address = _address(binding.host_ip)
+    other = next((str(each) for each in _ANY if each != address), "") if address in _ANY else ""
+    kept, rest = [], list(gone)
+    for wish in wishes:
+        if wish not in rest:
+            kept.append(wish)
+            continue
+        rest.remove(wish)
+        if other and not wish.host_ip:
+            kept.append(PortBinding(other, wish.host_port))
+    return kept
+
+
+_ANY = (Address.parse("0.0.0.0"), Address.parse("::"))

@@ -154,6 +154,14 @@ def test_what_was_changed_stays_changed(net: Runtime) -> None:
     net("restart", "-t", "0", "web")
     assert asks(net.host.neighbour, f"tcp,{LAN},8081") == f"web {UPLINK}"
     assert sorted(published(net, "web")) == ["81/tcp"]
+    net.start("all", "--network", "mynet", "-P", "--expose", "80", "--expose", "81", "-p", "8083-8090:82")
+    net("port", "rm", "all", "81")
+    net("port", "add", "all", "8083-8090:82")
+    net("port", "rm", "all", "8083:82")
+    net("restart", "-t", "0", "all")
+    assert sorted(published(net, "all")) == ["80/tcp", "82/tcp"]
+    net("stop", "-t", "0", "all")
+    assert net.fails("port", "rm", "all", "9000:80") == "port 80/tcp is not published on host port 9000"
 
 
 @pytest.mark.parametrize("inside", [False, True])

@@ -119,8 +119,79 @@ def test_a_change_is_kept_for_the_next_start() -> None:
         "53/udp": [PortBinding("", "53")],
     }
     assert wanted.amended(after, {}, {"80/tcp": [PortBinding("", "8003")]})["80/tcp"] == [PortBinding("", "81")]
-    assert wanted.amended(after, {}, {"90/tcp": [PortBinding("0.0.0.0", "49153")]}) == {
-        "80/tcp": after["80/tcp"],
-        "53/udp": after["53/udp"],
-    }, "what was random is gone when what it became is"
     assert wanted.amended(None, {}, {}) == {}
+
+
+def both(*ports: int) -> list[PortBinding]:
+    return [PortBinding(address, str(port)) for port in ports for address in ("0.0.0.0", "::")]
+
+
+def pairs(found: list[PortBinding] | None) -> list[tuple[str, str]]:
+    return [(each.host_ip, each.host_port) for each in found or ()]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "bound", "remove", "left"),
+    [
+        # what had a choice goes as often as what it became
+        ([("", ""), ("", "")], both(49153, 49154), ("", "49154"), [("", "")]),
+        ([("", ""), ("", "")], both(49153, 49154), ("", "49153-49154"), []),
+        ([("", "8000-8009"), ("", "8000-8009")], both(8000, 8001), ("", "8001"), [("", "8000-8009")]),
+        (
+            [("", ""), ("", "8000-8009"), ("", "8000")],
+            both(8000, 8001, 49153),
+            ("", "8000"),
+            [("", ""), ("", "8000-8009")],
+        ),
+        ([("", ""), ("", "8000-8009"), ("", "8000")], both(8000, 8001, 49153), ("", "8001"), [("", ""), ("", "8000")]),
+        ([("", ""), ("", "8000-8009"), ("", "8000")], both(8000, 8001, 49153), ("", ""), []),
+        # one family goes, the other stays
+        ([("", "8000")], both(8000), ("0.0.0.0", "8000"), [("::", "8000")]),
+        ([("", "8000")], both(8000), ("0:0::0", "8000"), [("0.0.0.0", "8000")]),
+        ([("", "")], both(49153), ("0.0.0.0", ""), [("::", "")]),
+        # an address in another spelling, and one that the network chose
+        ([("::1", "8000")], [PortBinding("::1", "8000")], ("0:0::1", "8000"), []),
+        ([("", "8000")], [PortBinding("127.0.0.1", "8000")], ("127.0.0.1", "8000"), []),
+    ],
+)
+def test_a_running_containers_change_takes_what_it_took_from_the_next_start(
+    wishes: list[tuple[str, str]], bound: list[PortBinding], remove: tuple[str, str], left: list[tuple[str, str]]
+) -> None:
+    configured: wanted.Wanted = {"80/tcp": [PortBinding(*each) for each in wishes]}
+    after = wanted.amended(configured, {}, {"80/tcp": [PortBinding(*remove)]}, {"80/tcp": bound})
+    assert pairs(after.get("80/tcp")) == left
+
+
+def test_what_is_not_configured_cannot_be_removed_from_a_container_that_does_not_run() -> None:
+    configured: wanted.Wanted = {
+        "80/tcp": [PortBinding("", "8000-8009"), PortBinding("127.0.0.1", "9")],
+        "90/tcp": [PortBinding()],
+    }
+    for port, binding, message in (
+        ("81/tcp", PortBinding(), "port 81/tcp is not published"),
+        ("80/tcp", PortBinding("", "7000"), "port 80/tcp is not published on host port 7000"),
+        ("90/tcp", PortBinding("", "7000"), "port 90/tcp is not published on host port 7000"),
+        (
+            "80/tcp",
+            PortBinding("127.0.0.1", "8000"),
+            "port 80/tcp is not published on host port 8000 of address 127.0.0.1",
+        ),
+    ):
+        with pytest.raises(NotFound) as caught:
+            wanted.amended(configured, {}, {port: [binding]})
+        assert caught.value.msg == message
+    remove: wanted.Wanted = {"80/tcp": [PortBinding("", "8003"), PortBinding("127.0.0.1", "")], "90/tcp": None}
+    assert wanted.amended(configured, {}, remove) == {}
+
+
+def test_a_choice_asked_for_twice_is_two_also_when_it_comes_later() -> None:
+    configured: wanted.Wanted = {"80/tcp": [PortBinding("", "8000-8009"), PortBinding("", "9")]}
+    add: wanted.Wanted = {"80": [PortBinding("", "8000-8009"), PortBinding("", "9"), PortBinding()]}
+    after = wanted.amended(configured, add, {}, {"80/tcp": both(8000, 9)})
+    assert pairs(after["80/tcp"]) == [("", "8000-8009"), ("", "9"), ("", "8000-8009"), ("", "")]
+    assert [each.host_ports for each in wanted.requests(after)] == [
+        range(9, 10),
+        range(8000, 8010),
+        range(8000, 8010),
+        range(0),
+    ]
