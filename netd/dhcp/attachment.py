@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 
 from netd.dhcp import answers, client4, client6, frames, messages4, messages6
+from netd.dhcp.clock import Clock, now
 from netd.dhcp.machine import BOUND, LOST, NO_MORE_TRIES
 from netd.dhcp.port import Port
 from netd.dhcp.timing import Timing
@@ -25,11 +25,6 @@ MAX_ID = 254
 Answer = Callable[[Result | CniError], None]
 
 _DUID_UUID = b"\0\4"
-
-
-def now() -> float:
-    """Seconds since boot; a machine that slept did not stop its leases' clocks."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Origin(Record):
@@ -81,6 +76,7 @@ class Attachment:
     def __init__(
         self,
         loop: Loop,
+        clock: Clock,
         origin: Origin,
         keys: Keys,
         timing: Timing,
@@ -91,7 +87,7 @@ class Attachment:
     ) -> None:
         self.origin = origin
         self.keys = keys
-        self._loop = loop
+        self._clock = clock
         self._timing = timing
         self._saved = saved
         self._ended = ended
@@ -231,7 +227,7 @@ class Attachment:
             self.port.close_datagrams()
         moments = [each for each in (self.four.deadline, self.six.deadline, self._link_local_by) if each is not None]
         if moments:
-            self._timer = self._loop.after(max(0.0, min(moments) - now()), self._due)
+            self._timer = self._clock.after(max(0.0, min(moments) - now()), self._due)
 
     def _addresses_changed(self) -> None:
         if self._link_local_by is not None and self.port.has_link_local():

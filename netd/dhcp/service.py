@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netd.dhcp.attachment import Attachment, Origin, key_of
+from netd.dhcp.clock import Clock
 from netd.dhcp.homes import Homes
 from netd.dhcp.store import Store, Stored
 from netd.dhcp.timing import Timing
@@ -38,6 +39,7 @@ class Service:
     ) -> None:
         """`prefix` stands before the paths of namespaces.  Goes on with the leases in the store."""
         self._loop = loop
+        self._clock = Clock(loop)
         self._store = store
         self._log = log
         self._timing = timing
@@ -61,6 +63,7 @@ class Service:
             each.close()
         self._attachments.clear()
         self._parting.clear()
+        self._clock.close()
 
     def answer(self, method: str, arguments: dict[str, Any], reply: Reply) -> Cancel:
         """Calls `reply` once, now or later; what it returns is for who will not wait for that any longer."""
@@ -155,7 +158,8 @@ class Service:
         )
 
     def _made(self, origin: Origin, keys: Keys) -> Attachment:
-        return Attachment(self._loop, origin, keys, self._timing, self._broadcast, self._save, self._over, self._log)
+        own = (self._timing, self._broadcast, self._save, self._over, self._log)
+        return Attachment(self._loop, self._clock, origin, keys, *own)
 
     def _keep(self, attachment: Attachment) -> None:
         origin = attachment.origin
