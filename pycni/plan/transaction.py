@@ -338,15 +338,13 @@ class Transaction:
             "up": link.is_up if op.up is not None else None,
         }
         self.on_undo(f"attributes of {op.name}", lambda: where.set_link(link.index, **before))  # type: ignore[arg-type]
-        where.set_link(
-            link.index,
-            up=op.up,
-            mac=op.mac,
-            mtu=op.mtu,
-            promiscuous=op.promiscuous,
-            allmulti=op.allmulti,
-            txqlen=op.txqlen,
-        )
+        try:
+            where.set_link(link.index, **{each: getattr(op, each) for each in before})
+        except KernelError as error:
+            if op != ops.SetLink(op.place, op.name, up=True):
+                raise
+            text = f'failed to set "{op.name}" UP: {errno_text(error.errno)}'
+            raise KernelError(text, error.errno, error.details) from None
 
     def _await_port(self, _op: ops.AwaitPort) -> None:
         link = self.applied.host_link

@@ -106,21 +106,18 @@ def parse(section: Section, config_version: str) -> Result:
         # the reference's list of the oldest layout begins with the empty version
         supports = " ".join(("", *family) if family is LEGACY else family)
         raise DecodingFailure(f'result type supports [{supports}] but unmarshalled CNIVersion is "{version}"')
-    return _parse_legacy(section) if family is LEGACY else _parse_recent(section)
+    return _parse_legacy(section) if family is LEGACY else _parse_recent(section, family is MIDDLE)
 
 
-def _parse_recent(section: Section) -> Result:
-    interfaces = tuple(
-        Interface(
-            each.string("name"),
-            each.string("mac"),
-            each.string("sandbox"),
-            each.integer("mtu"),
-            each.string("socketPath"),
-            each.string("pciID"),
-        )
-        for each in section.sections("interfaces")
-    )
+def _parse_interface(section: Section, middle: bool) -> Interface:
+    known = section.string("name"), section.string("mac"), section.string("sandbox")
+    if middle:
+        return Interface(*known)
+    return Interface(*known, section.integer("mtu"), section.string("socketPath"), section.string("pciID"))
+
+
+def _parse_recent(section: Section, middle: bool) -> Result:
+    interfaces = tuple(_parse_interface(each, middle) for each in section.sections("interfaces"))
     ips = []
     for each in section.sections("ips"):
         address = each.prefix("address")

@@ -123,7 +123,7 @@ def _(step: Step, seen: Difference) -> bool:
     return nameless and bool(step.our_failure) and seen.where.endswith("/bridge/output")
 
 
-_NULL = r"\]': expected an object, got null$"
+_NULL = r"\]': expected (an object|a string), got null$"
 refused("all", "`null` in a list of objects", _NULL)
 
 

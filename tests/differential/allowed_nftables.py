@@ -26,6 +26,18 @@ def _(step: Step, seen: Difference) -> bool:
     return {ours[1]} == subnets and ours[2] == theirs[2]
 
 
+@allowed("portmap, nftables", "rules; a repeated ADD doubles them; DEL removes the container's rules of every network")
+def _(step: Step, seen: Difference) -> bool:
+    """Those of its other interface on the same network too."""
+    if not re.match(r"host/nft/(hairpin|port)/", seen.where) or seen.theirs is not None:
+        return False
+    attached = set()
+    for each in step.so_far:
+        (attached.add if each.command == "ADD" else attached.discard)(each.request["ifname"])
+    deleted = {each.request["ifname"] for each in step.so_far if each.command == "DEL"}
+    return bool(attached - deleted) and bool(deleted)
+
+
 @allowed("bridge, ptp, portmap, firewall", "DEL and the choice of a backend run iptables")
 def _(_step: Step, seen: Difference) -> bool:
     built_in = re.fullmatch(r"host/ip6?tables/\w+/(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)", seen.where)

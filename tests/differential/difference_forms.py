@@ -241,11 +241,11 @@ def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
     changed = json.dumps([each.get("setup", []) for each in case["steps"]])
     if re.fullmatch(r"host/link/(hd0|up0)/(mtu|mac|txqlen|ipv6/2)", key) and "link set eth0" in changed:
         return any(each.get("type") == "host-device" for each in case["plugins"])  # back as the case changed it
-    admin = next(
-        (each.get("iptablesAdminChainName") for each in case["plugins"] if each.get("type") == "firewall"), None
-    )
-    if admin and re.fullmatch(rf"host/ip6?tables/filter/{re.escape(str(admin))}", key):
-        return True
+    for each in case["plugins"]:
+        spelt = {name.lower(): value for name, value in each.items()} if each.get("type") == "firewall" else {}
+        admin = re.escape(str(spelt.get("iptablesadminchainname", "")))
+        if admin and re.fullmatch(rf"host/ip6?tables/filter/{admin}", key):
+            return True
     if key == "host/nft/bridge nat" and "macspoofchk" not in state.get(key, ""):
         return True
     inside = re.fullmatch(r"(c\d+/link/[^/]+)/mac", key)

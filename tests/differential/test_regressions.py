@@ -223,6 +223,59 @@ CASES: dict[str, dict[str, Any]] = {
         "setup": ["ip link add up0 type veth peer name up1", "ip link set up0 up mtu 1450"],
         "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip link set eth0 mtu 1300"]}, "DEL", "DEL"],
     },
+    "a hardware address that is the master's": {
+        "plugins": [{"type": "macvlan", "master": "up0", "mac": "0a:00:00:00:00:02"}],
+        "setup": [
+            "ip link add up0 type veth peer name up1",
+            "ip link set up0 up address 0a:00:00:00:00:02",
+        ],
+    },
+    "null among the texts of dns": {
+        "plugins": [{"type": "tap", "dns": {"options": ["", None]}}],
+    },
+    "what only 1.0.0 knows of an interface, in an older prevResult": {
+        "version": "0.4.0",
+        "prevResult": {"cniVersion": "0.4.0", "interfaces": [{"name": "eth0", "mtu": "", "pciID": 1}], "dns": {}},
+        "plugins": [{"type": "tuning"}],
+        "setup": ["@c1 ip link add eth0 type veth peer name other"],
+        "steps": ["ADD", "DEL"],
+    },
+    "addresses for a device without a carrier": {
+        "plugins": [{"type": "host-device", "device": "hd0", "ipam": _DUAL}],
+        "setup": ["ip link add hd0 type veth peer name hd1"],
+    },
+    "two interfaces on one network, behind loopback": {
+        "plugins": [
+            {"type": "loopback"},
+            {"type": "bridge", "ipam": _V4},
+            {"type": "portmap", "runtimeConfig": {"portMappings": [_PORT]}},
+        ],
+        "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
+    },
+    "two interfaces on one network, with rules of nftables": {
+        "plugins": [
+            {"type": "bridge", "ipam": _V4},
+            {
+                "type": "portmap",
+                "backend": "nftables",
+                "runtimeConfig": {"portMappings": [_PORT, {**_PORT, "containerPort": 53, "protocol": "sctp"}]},
+            },
+        ],
+        "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
+    },
+    "addSourceHints in a second container": {
+        "containers": ["c1", "c2"],
+        "plugins": [{"type": "bridge", "ipam": _V4}, {"type": "sbr", "addSourceHints": True}],
+        "steps": [
+            "ADD",
+            {"command": "ADD", "container": "c2"},
+            "DEL",
+            {"command": "DEL", "container": "c2"},
+        ],
+    },
+    "an administrator's chain in other letters": {
+        "plugins": [_BRIDGE, {"type": "firewall", "Iptablesadminchainname": "CNI-FORWARD-X"}],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },

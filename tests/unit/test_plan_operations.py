@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import EADDRINUSE
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_machine import Machine
@@ -14,7 +16,7 @@ from pycni.kernel.memory import MemoryNamespace
 from pycni.kernel.model import IFF_PROMISC, Route
 from pycni.plan import ops
 from pycni.spec.address import Address, Prefix
-from pycni.spec.errors import CniError
+from pycni.spec.errors import CniError, KernelError
 
 
 @pytest.fixture
@@ -219,6 +221,28 @@ def test_set_link(machine: Machine) -> None:
 def test_set_link_of_nothing(machine: Machine) -> None:
     with pytest.raises(CniError, match=r'^failed to get "eth9": Link not found$'):
         transaction(machine).apply([ops.SetLink(ops.HOST, "eth9", up=True)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"up": True}, 'failed to set "eth0" UP: address already in use'),
+        ({"up": True, "mtu": 1300}, "failed to change it"),
+    ],
+)
+def test_set_link_that_the_kernel_refuses(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    machine.host_namespace.create_veth("veth1", "eth0", machine.container)
+
+    def refuse(_self: object, _index: int, **_changes: object) -> None:
+        raise KernelError("failed to change it", EADDRINUSE, "the parent has it")
+
+    monkeypatch.setattr(MemoryNamespace, "set_link", refuse)
+    with pytest.raises(KernelError) as caught:
+        transaction(machine).apply([ops.SetLink(ops.CONTAINER, "eth0", **changes)])
+    error = caught.value
+    assert (error.msg, error.errno, error.details) == (message, EADDRINUSE, "the parent has it")
 
 
 def test_flush_udp(machine: Machine) -> None:

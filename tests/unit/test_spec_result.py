@@ -411,3 +411,10 @@ def test_an_interface_keys_letter_case_does_not_matter() -> None:
     read = results.parse(Section({"Interfaces": [{"Name": "e", "PciID": "p"}]}), "1.1.0")
     assert read.interfaces == (Interface("e", pci_id="p"),)
     assert jsontext.loads(results.render(read, "1.1.0"))["interfaces"] == [{"name": "e", "pciID": "p"}]
+
+
+@pytest.mark.parametrize("label", ["0.3.0", "0.3.1", "0.4.0"])
+def test_what_only_later_versions_know_of_an_interface_is_not_looked_at(label: str) -> None:
+    known = {"name": "eth0", "mac": "0a:00:00:00:00:01", "sandbox": "/s"}
+    read = results.parse(Section({"interfaces": [{**known, "mtu": "", "socketPath": 1, "pciID": []}]}), label)
+    assert read.interfaces == (Interface(*known.values()),)
