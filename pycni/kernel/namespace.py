@@ -2,7 +2,7 @@
 
 The sockets are opened inside the namespace on first use, then stay; the thread is inside only for that, and for files
 below /proc/sys.  One thread at a time uses an object.  Failures of the kernel are KernelError; OSError when the
-namespace cannot be entered.
+namespace cannot be entered for such a file or for nfnetlink.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pycni.kernel import links as _links
 from pycni.kernel import netns as _netns
 from pycni.kernel import routes as _routes
 from pycni.kernel import sysctl_files as _sysctls
+from pycni.kernel.failure import errno_text
 from pycni.kernel.model import TABLE_MAIN, Link
 from pycni.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket, Refused
 from pycni.spec.errors import KernelError
@@ -92,10 +93,15 @@ class Namespace:
         return self._netfilter
 
     def rtnetlink(self) -> NetlinkSocket:
-        """The namespace's rtnetlink socket."""
+        """The namespace's rtnetlink socket; KernelError when it cannot be opened, as by others than root."""
         if self._route is None:
-            with self.entered():
-                self._route = NetlinkSocket(NETLINK_ROUTE)
+            try:
+                with self.entered():
+                    self._route = NetlinkSocket(NETLINK_ROUTE)
+            except OSError as error:
+                number = error.errno or EINVAL
+                text = f"failed to open a netlink socket in the network namespace: {errno_text(number)}"
+                raise KernelError(text, number) from None
         return self._route
 
     # --- devices ---------------------------------------------------------------------------------------------------

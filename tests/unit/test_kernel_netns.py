@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from errno import EBADF
+from errno import EBADF, EINVAL
 from pathlib import Path
 
 import pytest
 
 from pycni.kernel import libc, netns
 from pycni.kernel.failure import errno_text
-from pycni.spec.errors import CniError
+from pycni.kernel.namespace import Namespace
+from pycni.spec.errors import CniError, KernelError
 
 
 def test_a_missing_path_is_its_own_class(tmp_path: Path) -> None:
@@ -93,6 +94,14 @@ def test_a_namespace_that_cannot_be_entered_leaves_nothing_open(tmp_path: Path) 
         raise AssertionError("entered a directory")
     os.close(fd)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_namespace_that_cannot_be_entered_is_no_defect_of_the_plugin_that_tries(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    with Namespace(fd, owned=True) as namespace, pytest.raises(KernelError) as caught:
+        namespace.links()
+    assert caught.value.errno == EINVAL
+    assert caught.value.msg == "failed to open a netlink socket in the network namespace: invalid argument"
 
 
 def test_a_failing_call_carries_its_errno() -> None:
