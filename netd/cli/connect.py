@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from netd.cli.flags import Arguments
     from netd.networks.attach import Wish
 
-_FOREIGN = ("ns:", "nerdctl:", "cri:")  # as netd.sandbox.foreign reads them
+_FOREIGN = ("ns:", "nerdctl:", "cri:")  # as netd.networks.foreign reads them
 _FOREIGN_FLAGS = ("--publish", "--ifname", "--id", "--json")
 _OUR_FLAGS = ("--ip6", "--link", "--link-local-ip", "--gw-priority", "--driver-opt", "--force")
 
@@ -46,8 +46,7 @@ def disconnect(context: Context, arguments: Arguments) -> int:
         body = {"Container": arguments.container, "Force": arguments.force}
         context.daemon.post(f"/networks/{escaped(arguments.network)}/disconnect", body)
         return 0
-    from netd.networks import attach
-    from netd.sandbox import foreign
+    from netd.networks import attach, foreign
 
     target = foreign.find(arguments.container, *foreign.states(context.environ))
     for each in attach.disconnect(
@@ -69,9 +68,8 @@ def _is_foreign(arguments: Arguments) -> bool:
 
 
 def _wish(context: Context, arguments: Arguments) -> Wish:
-    from netd.networks import attach
+    from netd.networks import attach, foreign
     from netd.ports.grammar import PublishedPort, parse_fixed
-    from netd.sandbox import foreign
     from pycni.spec.request import check_container_id, check_ifname
 
     if arguments.id:

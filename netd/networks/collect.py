@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from netd.networks.places import Places
-from netd.sandbox.vanished import is_gone
+from netd.networks.vanished import is_gone
 from pycni.cache import Attachment, ResultCache
 from pycni.execute import Completed
 from pycni.firewall.firewall import Firewall

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from netd.networks.usage import Attachment
-from netd.sandbox.vanished import ABSENT, ANOTHER, PRESENT, UNSURE, fate
+from netd.networks.vanished import ABSENT, ANOTHER, PRESENT, UNSURE, fate
 from pycni.cache import CacheEntry
 from pycni.record import Record
 

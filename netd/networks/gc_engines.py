@@ -8,9 +8,9 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 
+from netd.networks import foreign
 from netd.networks.boot import boot_moment
 from netd.networks.gc import Engines
-from netd.sandbox import foreign
 
 _PODMAN = ("ps", "--all", "--format", "json")
 _PODMAN_SECONDS = 30

@@ -15,7 +15,7 @@ from netd.networks.leftovers import Leftovers, Terms
 from netd.networks.manage import Host
 from netd.networks.places import Places
 from netd.networks.usage import Attachment, attachments
-from netd.sandbox.vanished import UNSURE
+from netd.networks.vanished import UNSURE
 from pycni.cache import ResultCache
 from pycni.firewall.facts import Owner
 from pycni.record import Record

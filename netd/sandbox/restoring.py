@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
+from netd.networks import vanished
 from netd.networks.boot import boot_moment
 from netd.networks.conflist import Network
 from netd.networks.usage import attachments
 from netd.runtime.model import Container
-from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings, vanished
+from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings
 from netd.sandbox.parts import Parts
 from pycni.ipam.leases import LeaseBook
 from pycni.kernel.namespace import Namespace

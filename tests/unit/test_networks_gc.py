@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from netd.networks.boot import boot_moment, earliest
 from netd.networks.gc import Engines, judge, verdicts
 from netd.networks.usage import Attachment
-from netd.sandbox.vanished import ABSENT, ANOTHER, PRESENT, UNSURE
+from netd.networks.vanished import ABSENT, ANOTHER, PRESENT, UNSURE
 from pycni import cache
 
 WEB, DB, POD = "a" * 64, "b" * 64, "c" * 64

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netd.networks.errors import Ambiguous, InvalidRequest, NotFound
-from netd.sandbox.foreign import Target, find, has_ended, states, tasks
+from netd.networks.foreign import Target, find, has_ended, states, tasks
 
 WEB, DB, POD = "aa11" * 16, "aa22" * 16, "bb33" * 16
 OWN = f"/proc/{os.getpid()}/ns/net"
@@ -115,7 +115,7 @@ def test_where_containerds_keep_their_state(tmp_path: Path) -> None:
 
 
 def test_the_command_line_can_afford_it() -> None:
-    script = "import sys, netd.sandbox.foreign; print([m for m in ('msgspec', 'asyncio', 'h11') if m in sys.modules])"
+    script = "import sys, netd.networks.foreign; print([m for m in ('msgspec', 'asyncio', 'h11') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
