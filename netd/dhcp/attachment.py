@@ -12,7 +12,7 @@ from netd.dhcp.clock import Clock, now
 from netd.dhcp.machine import BOUND, LOST, NO_MORE_TRIES
 from netd.dhcp.port import Port
 from netd.dhcp.timing import Timing
-from netd.dns.loop import Loop, Timer
+from netd.loop import Loop, Timer
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
 from pycni.spec.errors import CniError

@@ -9,7 +9,7 @@ import heapq
 import os
 import time
 
-from netd.dns.loop import Callback, Loop, Timer
+from netd.loop import Callback, Loop, Timer
 
 _TFD_TIMER_ABSTIME = 1
 _TFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC

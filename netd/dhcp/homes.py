@@ -10,8 +10,8 @@ from _thread import start_new_thread
 from collections.abc import Callable
 
 from netd.dhcp.port import exists
-from netd.dns.loop import Loop, Timer
-from netd.dns.watch import Watch
+from netd.directory_watch import Watch
+from netd.loop import Loop, Timer
 
 
 class Homes:

@@ -13,8 +13,8 @@ from netd.dhcp.flags import USAGE, Options, UsageError, parse
 from netd.dhcp.server import Server
 from netd.dhcp.service import Service
 from netd.dhcp.store import Store
-from netd.dns.loop import Loop
 from netd.engine.listener import Listener, ListenError, listen, tell_manager
+from netd.loop import Loop
 
 IDLE_SECONDS = 30.0
 """A daemon without leases whose socket somebody else keeps ends after so long: the next call starts another one."""

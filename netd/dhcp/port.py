@@ -21,7 +21,7 @@ from errno import EEXIST
 from struct import Struct
 
 from netd.dhcp.frames import CLIENT_PORT, FrameSocket
-from netd.dns.loop import Loop
+from netd.loop import Loop
 from pycni.kernel.model import IFA_F_DADFAILED, IFA_F_TENTATIVE, Link, Route
 from pycni.kernel.namespace import Namespace
 from pycni.names import sandbox_of

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netd.dhcp.service import Cancel, Service
-from netd.dns.loop import Loop
+from netd.loop import Loop
 from pycni.spec.errors import CniError
 from pycni.spec.result import Result
 from pycni_plugins.dhcp import calls

@@ -10,7 +10,7 @@ from netd.dhcp.clock import Clock
 from netd.dhcp.homes import Homes
 from netd.dhcp.store import Store, Stored
 from netd.dhcp.timing import Timing
-from netd.dns.loop import Loop
+from netd.loop import Loop
 from pycni.spec.errors import CniError
 from pycni.spec.request import Config, check_network_name, parse_config
 from pycni.spec.result import Result

@@ -12,8 +12,8 @@ import json
 from _socket import MSG_NOSIGNAL, socket
 from collections.abc import Callable
 
-from netd.dns.loop import Loop
 from netd.dns.service import Service
+from netd.loop import Loop
 
 MAX_LINE = 4096
 

@@ -26,9 +26,9 @@ from collections.abc import Callable, Iterator
 from errno import EINPROGRESS
 
 from netd.dns import wire
-from netd.dns.loop import Loop
 from netd.dns.streams import Stream
 from netd.dns.upstream import TIMEOUT, Health, Server, is_final
+from netd.loop import Loop
 from pycni.kernel.netns import Inside
 from pycni.names import MARK
 

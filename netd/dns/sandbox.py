@@ -24,9 +24,9 @@ from netd.dns import wire
 from netd.dns.answers import Local
 from netd.dns.datagrams import Datagrams, Recent
 from netd.dns.forward import Asker, Query
-from netd.dns.loop import Loop
 from netd.dns.streams import Stream
 from netd.dns.upstream import Health, Server
+from netd.loop import Loop
 from pycni.kernel.netns import Inside, identity, open_netns
 from pycni.names import RESOLVER, RESOLVER6, sandbox_of
 from pycni.spec.errors import CniError

@@ -11,14 +11,14 @@ import resource
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from netd.directory_watch import Watch
 from netd.dns import answers, wire
 from netd.dns.answers import Local
-from netd.dns.loop import Loop
 from netd.dns.resolvconf import HostServers
 from netd.dns.sandbox import Gone, Sandbox
 from netd.dns.upstream import Health, Server, servers_for
-from netd.dns.watch import Watch
 from netd.dns.zone import View, Zone
+from netd.loop import Loop
 from pycni.names import Attachment, Attachments
 
 SWEEP_SECONDS = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _socket import MSG_NOSIGNAL, socket
 from collections.abc import Callable
 
-from netd.dns.loop import READ, WRITE, Loop
+from netd.loop import READ, WRITE, Loop
 
 MAX_UNSENT = 1 << 18
 """Bytes kept for a peer that does not read, then the connection ends."""

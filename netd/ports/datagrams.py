@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from netd.dns.loop import Loop, Timer
+from netd.loop import Loop, Timer
 from netd.ports.streams import Target
 
 IDLE_SECONDS = 90.0

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
 
-from netd.dns.loop import Loop
+from netd.loop import Loop
 from netd.ports.datagrams import IDLE_SECONDS, DatagramListener
 from netd.ports.streams import StreamListener, Target
 from pycni.kernel.libc import CLONE_NEWNET, setns

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from errno import EINPROGRESS, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
-from netd.dns.loop import READ, WRITE, Loop
+from netd.loop import READ, WRITE, Loop
 
 Target = tuple[int, tuple[str, int]]
 """An address family of the socket module, and where to connect to."""

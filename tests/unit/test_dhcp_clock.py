@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netd.dhcp.clock import Clock, now
-from netd.dns.loop import Loop
+from netd.loop import Loop
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from netd.dhcp.homes import Homes
-from netd.dns.loop import Loop
-from netd.dns.watch import Watch
+from netd.directory_watch import Watch
+from netd.loop import Loop
 
 SECONDS = 10.0
 

@@ -10,10 +10,10 @@ import pytest
 from interpreter import run_plain
 
 from netd.daemon import main as daemon
-from netd.dns.loop import Loop
+from netd.directory_watch import Watch
 from netd.dns.main import Options, UsageError, parse
 from netd.dns.streams import MAX_UNSENT, Stream
-from netd.dns.watch import Watch
+from netd.loop import Loop
 
 
 def test_defaults_and_options() -> None:
