@@ -20,7 +20,7 @@ from _socket import AF_UNIX, SO_PASSCRED, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOC
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 
-from netd.engine.listener import Listener, ListenError, listen, tell_manager
+from netd.listener import Listener, ListenError, listen, tell_manager
 from pycni_plugins.dhcp.config import default_socket
 
 PROCESSES = ("engine", "dns", "api")

@@ -26,7 +26,7 @@ from netd.api.server import Server, log
 from netd.api.statistics import Statistics
 from netd.api.streams import Streams
 from netd.api.system import System
-from netd.engine.listener import Listener, ListenError, listen, tell_manager
+from netd.listener import Listener, ListenError, listen, tell_manager
 from netd.networks.host import LiveHost
 from netd.networks.places import Places
 from netd.networks.places import from_environment as places_from

@@ -13,7 +13,7 @@ from netd.dhcp.flags import USAGE, Options, UsageError, parse
 from netd.dhcp.server import Server
 from netd.dhcp.service import Service
 from netd.dhcp.store import Store
-from netd.engine.listener import Listener, ListenError, listen, tell_manager
+from netd.listener import Listener, ListenError, listen, tell_manager
 from netd.loop import Loop
 
 IDLE_SECONDS = 30.0

@@ -12,7 +12,7 @@ from netd.dns.answers import TTL
 from netd.dns.control import Control
 from netd.dns.resolvconf import PATH, HostServers
 from netd.dns.service import Service
-from netd.engine.listener import ListenError, listen, tell_manager
+from netd.listener import ListenError, listen, tell_manager
 from netd.loop import Loop
 from pycni.settings import Settings
 

@@ -17,10 +17,10 @@ from netd.engine import protocol
 from netd.engine.calls import Calls
 from netd.engine.connection import Request, peer_of, receive, send
 from netd.engine.helper import Helper
-from netd.engine.listener import Listener
 from netd.engine.places import Places
 from netd.engine.protocol import ProtocolError
 from netd.engine.reaper import Reaper
+from netd.listener import Listener
 from netd.rule_watch import RuleWatch
 from pycni.plan.teardown import empty_trash
 from pycni.settings import REFERENCE_VERSION, Settings

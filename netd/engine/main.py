@@ -11,7 +11,7 @@ from typing import NamedTuple
 from netd import VERSION
 from netd.engine.engine import WORKERS, Engine, log
 from netd.engine.helper import command
-from netd.engine.listener import ListenError, listen, tell_manager
+from netd.listener import ListenError, listen, tell_manager
 from netd.rule_events import call_us
 from netd.whole import import_all
 from pycni.settings import REFERENCE_VERSION, Settings

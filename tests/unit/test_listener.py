@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from launchers import PLAIN, ROOT
 
-from netd.engine.listener import ListenError, listen, tell_manager
+from netd.listener import ListenError, listen, tell_manager
 
 
 def test_only_the_owner_may_connect(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_socket_that_was_removed_meanwhile(tmp_path: Path, capfd: pytest.Captu
 _ACTIVATED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from netd.engine.listener import listen, ListenError
+from netd.listener import listen, ListenError
 environment = {"LISTEN_PID": str(os.getpid() + int(sys.argv[4])), "LISTEN_FDS": sys.argv[3], "LISTEN_FDNAMES": "x"}
 try:
     listener = listen(sys.argv[2], environment)
