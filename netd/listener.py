@@ -1,4 +1,4 @@
-"""The engine's listening socket, its own or systemd's, and telling systemd that the engine serves."""
+"""A listening socket of a daemon of ours, its own or systemd's, and telling systemd that the daemon serves."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PATH_LIMIT = 107
 
 
 class ListenError(Exception):
-    """The engine cannot listen where it should; the message says why."""
+    """A daemon cannot listen where it should; the message says why."""
 
 
 class Listener:
-    """A listening stream socket at `path`.  One we made is locked against a second engine until we end."""
+    """A listening stream socket at `path`.  One we made is locked against a second daemon until we end."""
 
     def __init__(self, sock: socket, path: str, lock: int | None = None) -> None:
         self.socket = sock

@@ -14,9 +14,9 @@ from netd.runtime import conmon, moments
 from netd.runtime.cut_off import take_away
 from netd.runtime.entry import Entry, Run
 from netd.runtime.model import Container, State
+from netd.runtime.opened import Opened
 from netd.runtime.parts import Parts
 from netd.runtime.start_failure import NOT_STARTED, StartFailed, start_failure
-from netd.sandbox.opened import Opened
 from pycni.spec.errors import CniError
 
 LOG = "container.log"

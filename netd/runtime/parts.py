@@ -9,10 +9,10 @@ from netd.runtime.bus import Events
 from netd.runtime.images.model import Image
 from netd.runtime.model import Container, ContainerConfig, ExecOptions, HostConfig
 from netd.runtime.monitor import Monitor
+from netd.runtime.opened import Opened, Ready
 from netd.runtime.places import RuntimePlaces
 from netd.runtime.runc import Runc
 from netd.runtime.store import Store
-from netd.sandbox.opened import Opened, Ready
 from pycni.record import Record
 
 

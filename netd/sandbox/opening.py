@@ -7,12 +7,13 @@ import os
 from netd.failure import Failure
 from netd.networks.errors import NetworkError
 from netd.runtime.model import Container, Endpoint, SandboxState
+from netd.runtime.opened import Opened, Ready
+from netd.runtime.sysctl_keys import dotted
 from netd.sandbox import closing, endpoints, inside, links, modes, names, namespaces, surroundings, sysctls
 from netd.sandbox.attaching import fill
 from netd.sandbox.catalog import Known
 from netd.sandbox.files import Line
 from netd.sandbox.gateway import Attached, Candidate, order, ordered
-from netd.sandbox.opened import Opened, Ready
 from netd.sandbox.parts import Parts
 from pycni.cache import CacheEntry
 from pycni.kernel.namespace import Namespace
@@ -127,7 +128,7 @@ class _Opening:
         settings = sysctls.of_namespace(host_config.sysctls or {}, host_config.privileged)
         if not self._kept:
             inside.raise_loopback(self._namespace)
-        given = {sysctls.dotted(key) for key in host_config.sysctls or {}}
+        given = {dotted(key) for key in host_config.sysctls or {}}
         optional = [key for key in sysctls.DEFAULTS if key not in given]
         inside.apply_settings(self._namespace, (each for each in settings if not each.ifname), optional)
 

@@ -1,24 +1,44 @@
-"""What the modules of this package work with, made once."""
+"""What the modules of this package work with, made once, and what they ask of their neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from netd.networks.places import Places
-from netd.runtime.model import Container
+from netd.ports.gateways import Endpoint as Shielded
+from netd.ports.gateways import Gateways
+from netd.runtime.model import Container, PortBinding
 from netd.runtime.places import RuntimePlaces
 from netd.sandbox import resolv
 from netd.sandbox.attaching import Attacher
 from netd.sandbox.catalog import Catalog, Known
 from netd.sandbox.chain import Chains
 from netd.sandbox.etc import Etc
-from netd.sandbox.opened import Announcer, Publisher
 from netd.sandbox.resolv import HostFile
 from netd.sandbox.resolver import Resolver
 from netd.sandbox.settings import Settings
 from pycni.record import Record
 
 HOSTS = "/etc/hosts"
+
+
+class Publisher(Protocol):
+    """The part of `netd.ports.publish.Ports` that is used here; see there."""
+
+    def publish(self, container: Container, gateways: Gateways) -> dict[str, list[PortBinding]]: ...
+    def unpublish(self, container: Container) -> None: ...
+    def move(self, container: Container, gateways: Gateways) -> dict[str, list[PortBinding]]: ...
+    def restore(self, container: Container, gateways: Gateways) -> list[str]: ...
+    def shield(self, container: Container, endpoints: Iterable[Shielded]) -> None: ...
+
+
+class Announcer(Protocol):
+    """The part of `netd.runtime.bus.Events` that is used here."""
+
+    def publish(
+        self, type_: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
+    ) -> object: ...
 
 
 class Parts(Record):

@@ -14,14 +14,14 @@ from netd.failure import Failure, Forbidden, InvalidParameter
 from netd.networks.errors import NotFound, SubnetTaken
 from netd.networks.places import Places
 from netd.runtime.model import Container, Endpoint, SandboxState
+from netd.runtime.opened import Opened, Ready, not_told
 from netd.runtime.places import RuntimePlaces
 from netd.sandbox import closing, creating, default_bridge, joined, live, modes, opening, restoring, surroundings
 from netd.sandbox.allocation import Allocator
 from netd.sandbox.attaching import Attacher
 from netd.sandbox.catalog import Catalog, Known
 from netd.sandbox.chain import Chains, log_to_stderr
-from netd.sandbox.opened import Announcer, Opened, Publisher, Ready, not_told
-from netd.sandbox.parts import Parts
+from netd.sandbox.parts import Announcer, Parts, Publisher
 from netd.sandbox.resolver import Resolver
 from netd.sandbox.settings import Settings, from_environment
 from netd.sandbox.sharing import open_shared

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netd.runtime.model import Container
+from netd.runtime.opened import Opened
 from netd.sandbox import files, resolv, surroundings
-from netd.sandbox.opened import Opened
 from netd.sandbox.parts import Parts, host_hosts
 
 

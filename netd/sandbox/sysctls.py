@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netd.failure import InvalidParameter
+from netd.runtime.sysctl_keys import dotted
 from pycni.record import Record
 
 OPTION = "com.docker.network.endpoint.sysctls"
@@ -32,14 +33,6 @@ def of_namespace(given: Mapping[str, str], privileged: bool) -> tuple[Setting, .
     wanted = {} if privileged else dict(DEFAULTS)
     wanted.update((dotted(key), value) for key, value in given.items() if dotted(key).startswith("net."))
     return tuple(_setting(key, value) for key, value in wanted.items())
-
-
-def dotted(key: str) -> str:
-    """Both spellings are in use; with slashes, dots belong to a name (sysctl(8))."""
-    first_dot, first_slash = key.find("."), key.find("/")
-    if first_slash < 0 or 0 <= first_dot < first_slash:
-        return key
-    return key.replace(".", "\0").replace("/", ".").replace("\0", "/")
 
 
 def _setting(key: str, value: str) -> Setting:

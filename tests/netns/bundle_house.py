@@ -15,8 +15,8 @@ from image_makers import Made, base_layer, directory, docker_archive, file, link
 from netd.runtime import bundle
 from netd.runtime.images.store import Images
 from netd.runtime.model import Container, ContainerConfig, ExecOptions, HostConfig
+from netd.runtime.opened import Opened
 from netd.runtime.places import RuntimePlaces
-from netd.sandbox.opened import Opened
 
 CGROUPS = "/sys/fs/cgroup"
 CONTENT = tar(

@@ -27,9 +27,9 @@ from netd.runtime.bus import Events
 from netd.runtime.containers import Containers
 from netd.runtime.images.store import Images
 from netd.runtime.model import Container, CreateRequest, HostConfig
+from netd.runtime.opened import Opened, Ready
 from netd.runtime.places import RuntimePlaces
 from netd.runtime.streams import Stream
-from netd.sandbox.opened import Opened, Ready
 
 CGROUPS = "/sys/fs/cgroup"
 IMAGE = Made(

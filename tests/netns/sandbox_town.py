@@ -24,9 +24,9 @@ from netd.ports.gateways import Gateways
 from netd.ports.publish import Ports
 from netd.runtime.bus import Events
 from netd.runtime.model import Container, ContainerConfig, Endpoint, EndpointAddresses, HostConfig, PortBinding
+from netd.runtime.opened import Opened
 from netd.runtime.places import RuntimePlaces
 from netd.sandbox import namespaces
-from netd.sandbox.opened import Opened
 from netd.sandbox.sandboxes import Sandboxes
 from netd.sandbox.settings import Settings
 from pycni.kernel.libc import CLONE_NEWNET, setns

@@ -14,7 +14,7 @@ from conftest import PrivateNetns
 from netd.failure import InvalidParameter
 from netd.runtime.bundle.host import this_host
 from netd.runtime.model import Device, Mount, TmpfsOptions, Ulimit
-from netd.sandbox.opened import Opened
+from netd.runtime.opened import Opened
 
 MB = 1 << 20
 

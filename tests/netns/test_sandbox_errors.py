@@ -13,7 +13,7 @@ from sandbox_town import NOTHING, Town, static
 from netd.failure import Failure, Forbidden, InvalidParameter
 from netd.networks.errors import NetworkError, NotFound
 from netd.runtime.model import Endpoint
-from netd.sandbox.opened import Opened
+from netd.runtime.opened import Opened
 from pycni.spec.errors import CniError
 
 

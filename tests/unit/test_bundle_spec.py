@@ -18,8 +18,8 @@ from netd.runtime.bundle.spec import spec as spec_on
 from netd.runtime.images.manifest import this_platform
 from netd.runtime.images.model import Image, ImageConfig
 from netd.runtime.model import Container, ContainerConfig, Device, ExecOptions, HostConfig, Mount, Ulimit
+from netd.runtime.opened import Opened
 from netd.runtime.places import RuntimePlaces
-from netd.sandbox.opened import Opened
 
 HOST = Host(
     cpu_count=2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,17 @@ def test_pycni_knows_neither_plugins_nor_the_engine() -> None:
 
 def test_plugins_do_not_know_the_engine() -> None:
     assert forbidden(modules_of("plugins"), frozenset({"plugins", "netd", "launcher"})) == []
+
+
+def test_the_folders_of_netd_import_one_way() -> None:
+    """So each can be read with those below it alone; CycleError names a circle."""
+    known: dict[str, set[str]] = {}
+    for path in modules_of("netd"):
+        own = path.relative_to(ROOT / "netd").parts[0].removesuffix(".py")
+        names = {name.split(".")[1] for _, name in imported(path) if name.startswith("netd.")}
+        known.setdefault(own, set()).update(names - {own})
+    order = list(TopologicalSorter(known).static_order())
+    assert order.index("runtime") < order.index("sandbox") < order.index("api")
 
 
 PURE = [

@@ -16,7 +16,7 @@ from netd.runtime.bundle.security import security
 from netd.runtime.images.manifest import this_platform
 from netd.runtime.images.model import Image
 from netd.runtime.model import ContainerConfig, HostConfig
-from netd.sandbox.sysctls import dotted
+from netd.runtime.sysctl_keys import dotted
 
 _NO_ID = ""
 _SYSCTLS = frozenset(

@@ -9,7 +9,7 @@ from typing import Any
 from netd.runtime.bundle.host import Host
 from netd.runtime.bundle.points import TMPFS, Point
 from netd.runtime.model import HostConfig
-from netd.sandbox.opened import Opened
+from netd.runtime.opened import Opened
 
 DEFAULT_SHM = 64 << 20
 """Bytes."""

@@ -21,9 +21,9 @@ from netd.runtime.bundle.users import User, find_user
 from netd.runtime.bundle.volumes import source_of
 from netd.runtime.images.model import Image
 from netd.runtime.model import Container, ExecOptions, HostConfig
+from netd.runtime.opened import Opened
 from netd.runtime.places import RuntimePlaces
-from netd.sandbox.opened import Opened
-from netd.sandbox.sysctls import dotted
+from netd.runtime.sysctl_keys import dotted
 
 CGROUP_PARENT = "/pynet"
 
