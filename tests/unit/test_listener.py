@@ -1,4 +1,4 @@
-"""The engine's socket: how it comes to be, and who is refused."""
+"""A daemon's socket: how it comes to be, and who is refused."""
 
 from __future__ import annotations
 
