@@ -15,6 +15,10 @@ _PREFIX = re.compile(r"/v([0-9]{1,4})\.([0-9]{1,4})(?=/)")
 _VARIABLE = re.compile(r"\{(\w+)(\*?)\}")
 
 
+class TooOld(InvalidParameter):
+    """A client of before 1.24, which reads errors as plain text (contract docker 4.1)."""
+
+
 class Route(Record):
     """`path` may hold `{name}`, one part, and `{name*}`, several with their slashes.  The handler is a coroutine
     function that is given an Exchange, or a plain one that is given a Call, runs in a thread, and returns a Reply."""
@@ -65,7 +69,7 @@ def split_version(path: str) -> tuple[tuple[int, int], str]:
             f"Maximum supported API version is {version_text(API_VERSION)}"
         )
     if version < MIN_API_VERSION:
-        raise InvalidParameter(
+        raise TooOld(
             f"client version {version_text(version)} is too old. Minimum supported API version is "
             f"{version_text(MIN_API_VERSION)}, please upgrade your client to a newer version"
         )

@@ -18,8 +18,8 @@ import h11
 
 from netd.api.exchange import Call, Exchange, TooLarge, next_event
 from netd.api.query import Query
-from netd.api.reply import PAGE_NOT_FOUND, Reply, error_reply
-from netd.api.router import Match, Router
+from netd.api.reply import PAGE_NOT_FOUND, TEXT, Reply, error_reply
+from netd.api.router import Match, Router, TooOld
 from netd.api.wire import Hangups, Wire
 from netd.failure import NotFound
 from pycni.spec.errors import CniError
@@ -129,6 +129,8 @@ class Server:
             raise
         except NotFound as error:
             reply = PAGE_NOT_FOUND if error.msg == "page not found" else error_reply(404, error.msg)
+        except TooOld as error:
+            reply = Reply(status_of(error), f"{error.msg}\n".encode(), TEXT)
         except CniError as error:
             reply = error_reply(status_of(error), error.msg)
         except TooLarge:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from netd.cli.context import Context
     from netd.cli.flags import Arguments
 
-_NOT_FOUND = 404
+NOT_FOUND = 404
 
 
 def inspect(context: Context, arguments: Arguments) -> int:
@@ -42,7 +42,7 @@ def rm(context: Context, arguments: Arguments) -> int:
             wishes = {"force": arguments.force, "v": arguments.volumes, "link": arguments.link}
             context.daemon.call("DELETE", query(container(ref), **wishes))
         except ApiError as error:
-            if not (arguments.force and error.status == _NOT_FOUND):
+            if not (arguments.force and error.status == NOT_FOUND):
                 raise
             return
         context.out.write(f"{ref}\n")

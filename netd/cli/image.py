@@ -6,7 +6,7 @@ import time
 
 from netd.cli import moments, output
 from netd.cli.client import ApiError, escaped, query
-from netd.cli.container import show_objects
+from netd.cli.container import NOT_FOUND, show_objects
 from netd.cli.filters import as_query
 from netd.cli.image_get import split
 from netd.cli.progress import size
@@ -61,10 +61,16 @@ def rows_of(item: Mapping[str, Any], now: float, whole: bool) -> list[dict[str, 
 
 
 def rm(context: Context, arguments: Arguments) -> int:
-    """Prints what became of tags and images."""
+    """Prints what became of tags and images; with --force what is absent is fine."""
 
     def remove(name: str) -> None:
-        for item in context.daemon.call("DELETE", query(_path(name), force=arguments.force)) or ():
+        try:
+            found = context.daemon.call("DELETE", query(_path(name), force=arguments.force))
+        except ApiError as error:
+            if not (arguments.force and error.status == NOT_FOUND):
+                raise
+            return
+        for item in found or ():
             for key, value in item.items():
                 context.out.write(f"{key}: {value}\n")
 

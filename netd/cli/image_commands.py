@@ -48,7 +48,7 @@ RM = Command(
     "image rm",
     "remove images",
     "image:rm",
-    (switch("-f", "--force", help="also with several tags or used by a container that does not run"),),
+    (switch("-f", "--force", help="also with several tags or used by a container that does not run; absent is fine"),),
     _SOME,
 )
 INSPECT = Command(

@@ -130,6 +130,10 @@ def test_every_answer_says_which_api(running: Running) -> None:
             assert answer.headers["ostype"] == "linux"
             assert answer.headers["docker-experimental"] == "false"
             assert answer.headers["server"].startswith("Docker/")
+        for version, kind in (("1.23", "text/plain; charset=utf-8"), ("1.99", "application/json")):
+            answer = client.ask("GET", f"/v{version}/info")
+            assert (answer.status, answer.headers["content-type"]) == (400, kind)
+            assert b"client version" in answer.body
 
 
 def test_one_connection_serves_request_after_request(running: Running) -> None:

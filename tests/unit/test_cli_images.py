@@ -51,6 +51,8 @@ def test_image_rm_and_inspect(said: Script, pynet: Shell) -> None:
     assert pynet("image", "rm", "-f", "team/app") == (0, "Untagged: team/app:latest\nDeleted: sha256:1\n", "")
     assert said.query("DELETE /images/team/app") == {"force": "1"}
     assert pynet("image", "inspect", "-f", "{{.Id}}", "team/app", "gone")[:2] == (1, "sha256:1\n")
+    assert pynet("image", "rm", "-f", "gone") == (0, "", "")
+    assert pynet("image", "rm", "gone")[0] == 1
 
 
 @pytest.mark.parametrize(
