@@ -276,6 +276,9 @@ CASES: dict[str, dict[str, Any]] = {
     "an administrator's chain in other letters": {
         "plugins": [_BRIDGE, {"type": "firewall", "Iptablesadminchainname": "CNI-FORWARD-X"}],
     },
+    "tuning that fails after it gave the interface another hardware address": {
+        "plugins": [_BRIDGE, {"type": "tuning", "mac": "0a:00:00:00:00:02", "mtu": 65536}],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
