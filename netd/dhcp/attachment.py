@@ -97,7 +97,7 @@ class Attachment:
         self._link_local_by: float | None = None
         self._served: dict[int, Prefix] = {}
         self._missing: set[int] = set()
-        self._established = self._parting = False
+        self._established = self._parting = self._closed = False
         watch = self._addresses_changed if keys.family != IPV4 else None
         self.port = Port(loop, origin.netns, origin.ifname, self._interface_gone, watch)
         mac = self.port.link.mac
@@ -188,6 +188,7 @@ class Attachment:
 
     def close(self) -> None:
         """Closes everything and leaves the leases to whoever comes next."""
+        self._closed = True
         for client in self.clients:
             client.stop()
         if self._timer is not None:
@@ -214,6 +215,8 @@ class Attachment:
 
     def _after(self) -> None:
         """After every event: closes sockets nobody needs, and sets the clock."""
+        if self._closed:
+            return
         if self._parting and self.six.is_quiet:
             self.close()
             self._ended(self, "")

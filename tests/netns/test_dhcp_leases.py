@@ -102,6 +102,7 @@ def test_a_server_that_never_answers(way: str, shore_of: Any, daemon_of: Any) ->
     assert told == {"code": 999, "msg": "error calling DHCP.Allocate: no more tries"}
     assert "eth0" not in space.run(["ip", "link"]).stdout
     shore.delete(shore.config(daemon), space)
+    assert way != "ours" or daemon.log().splitlines()[1:] == ["pynetd dhcp: c1/net/eth0: released: no more tries"]
 
 
 def test_a_lease_that_the_server_refuses_is_replaced_on_the_interface(shore_of: Any, daemon_of: Any) -> None:
