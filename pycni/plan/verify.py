@@ -58,7 +58,8 @@ def verify_routes(container: NamespaceApi, previous: Result) -> None:
     for wanted in previous.routes:
         tables = (wanted.table,) if wanted.table is not None else (TABLE_MAIN, None)
         if not any(_holds(container, wanted, table) for table in tables):
-            raise CniError(f"Expected Route {wanted.destination} via {wanted.gateway} not found in routing table")
+            way = "" if wanted.gateway is None else f" via {wanted.gateway}"
+            raise CniError(f"Expected Route {wanted.destination}{way} not found in routing table")
 
 
 def _holds(container: NamespaceApi, wanted: Route, table: int | None) -> bool:

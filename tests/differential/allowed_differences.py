@@ -219,7 +219,12 @@ def _(step: Step, seen: Difference) -> bool:
 
 
 def _as_cidr(text: str) -> str:
-    """Go's way to print a network's fields, as a network."""
+    """Go's way to print a network's fields, as a network, and a route's, as its network and gateway."""
+    text = re.sub(
+        r"\{Dst:\{IP:(\S+) Mask:(\w+)\} GW:(\S+) MTU:\d+ AdvMSS:\d+ Priority:\d+ Table:\S+ Scope:[^ }]+\}",
+        lambda found: f"{{{found[1]} {found[2]}}}" + ("" if found[3] == "<nil>" else f" via {found[3]}"),
+        text,
+    )
     text = re.sub(r"\{Interface:\S+ Address:\{IP:(\S+) Mask:(\w+)\} Gateway:[^}]*\}", r"{\1 \2}", text)
     return re.sub(
         r"\{([0-9a-f.:]+) ([0-9a-f]+)\}", lambda found: f"{found[1]}/{bin(int(found[2], 16)).count('1')}", text

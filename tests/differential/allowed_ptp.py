@@ -23,6 +23,17 @@ def _(step: Step, _seen: Difference) -> bool:
     return "GATEWAY=" in str(step.case["args"]) and '"static"' in json.dumps(step.case["plugins"])
 
 
+@allowed("ptp", "a second attachment with the same address has no route of the host")
+def _(step: Step, seen: Difference) -> bool:
+    if step.plugin("ptp") is None or not re.fullmatch(
+        r"host/route/main/[0-9a-f.:]+/(32|128)/unicast( v6)?", seen.where
+    ):
+        return False
+    ours, theirs = (set(text.split(" | ")) if text else set() for text in (seen.ours, seen.theirs))
+    attached = {(each.request["container"], each.request["ifname"]) for each in step.so_far if each.command == "ADD"}
+    return theirs < ours and len(attached) > 1 and len(ours) <= len(attached)
+
+
 refused("ptp", "an address without a gateway fails", "returned no gateway for")
 served("ptp", "an address without a gateway fails", "failed to (add|delete) route")
 

@@ -279,6 +279,24 @@ CASES: dict[str, dict[str, Any]] = {
     "tuning that fails after it gave the interface another hardware address": {
         "plugins": [_BRIDGE, {"type": "tuning", "mac": "0a:00:00:00:00:02", "mtu": 65536}],
     },
+    "CHECK: a route without a gateway": {
+        "plugins": [{**_BRIDGE, "ipam": {**_V4, "routes": [{"dst": "0.0.0.0/0"}]}}],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip route del default"]}, "DEL"],
+    },
+    "CHECK: a route with a gateway": {
+        "plugins": [{**_BRIDGE, "ipam": {**_V4, "routes": [{"dst": "10.9.0.0/16", "gw": "10.1.2.1"}]}}],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip route del 10.9.0.0/16"]}, "DEL"],
+    },
+    "ptp with one address for two containers": {
+        "containers": ["c1", "c2"],
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipam": {"type": "static", "addresses": [{"address": "10.1.2.9/24", "gateway": "10.1.2.1"}]},
+            }
+        ],
+        "steps": ["ADD", {"command": "ADD", "container": "c2"}, "DEL", {"command": "DEL", "container": "c2"}],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },

@@ -96,14 +96,14 @@ def test_routes_that_are_there(container: MemoryNamespace, wanted: Route) -> Non
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [
-        (route("8.0.0.0/8"), "Expected Route 8.0.0.0/8 via None not found in routing table"),
-        (route("9.0.0.0/8", "", 254), "Expected Route 9.0.0.0/8 via None not found in routing table"),
+        (route("8.0.0.0/8"), "Expected Route 8.0.0.0/8 not found in routing table"),
+        (route("9.0.0.0/8", "", 254), "Expected Route 9.0.0.0/8 not found in routing table"),
         (route("9.0.0.0/8", "10.0.0.9"), "Expected Route 9.0.0.0/8 via 10.0.0.9 not found in routing table"),
         (
             route("9.0.0.0/8", "10.0.0.9", 100),
             "Expected Route 9.0.0.0/8 via 10.0.0.9 not found in routing table",
         ),
-        (route("::/0"), "Expected Route ::/0 via None not found in routing table"),
+        (route("::/0"), "Expected Route ::/0 not found in routing table"),
     ],
 )
 def test_a_route_that_is_not_there(container: MemoryNamespace, wanted: Route, text: str) -> None:
