@@ -6,18 +6,12 @@ The tests run on the host and boot the guest of `scripts/vm` three times with on
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
-LIMIT = 900
-"""Seconds for one life of the guest, on a machine that has other things to do."""
+from guest_boot import boot
 
 RUNNING = {"static", "always", "joiner", "plain", "failing", "revived", "late"}
 
@@ -32,18 +26,7 @@ Seen = Mapping[str, Any]
 
 def live(job: Path, life: str, *options: str) -> dict[str, Any]:
     """One life of the machine, and what was seen in it."""
-    clients = [str(ROOT / "scripts/clients"), "--print", "cnitool"]
-    cnitool = subprocess.run(clients, capture_output=True, text=True, check=True).stdout.strip()
-    guest = [str(ROOT / "scripts/vm"), "run", "--job", str(job), "--disk", str(job / "disk"), *options]
-    inside = ["env", f"CNITOOL={cnitool}", sys.executable, "tests/vm/outside/life.py", life]
-    done = subprocess.run(
-        [*guest, *inside],
-        cwd=ROOT,
-        env={**os.environ, "PYCNI_VM_SECONDS": str(LIMIT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = boot(job, "life.py", life, *options)
     log = job / f"{life}.log"
     said = log.read_text() if log.exists() else ""
     assert done.returncode == 0, f"{life}: {done.stdout}{done.stderr}\npynetd said:\n{said}"

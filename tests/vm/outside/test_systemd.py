@@ -6,19 +6,13 @@ The tests run on the host and boot the guest of `scripts/vm` twice with one disk
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
-LIMIT = 900
-"""Seconds for one boot of the guest, on a machine that has other things to do."""
+from guest_boot import boot
 
 ENGINE, NAMES, API, LEASES = (f"pynetd{part}.service" for part in ("", "-dns", "-api", "-dhcp"))
 SOCKETS = ("pynetd.socket", "pynetd-api.socket", "pynetd-dhcp.socket")
@@ -29,20 +23,9 @@ CHAIN = 5
 Seen = Mapping[str, Any]
 
 
-def boot(job: Path, name: str) -> dict[str, Any]:
+def seen_in(job: Path, name: str) -> dict[str, Any]:
     """What was seen between two boots."""
-    clients = [str(ROOT / "scripts/clients"), "--print", "cnitool"]
-    cnitool = subprocess.run(clients, capture_output=True, text=True, check=True).stdout.strip()
-    guest = [str(ROOT / "scripts/vm"), "run", "--systemd", "--job", str(job), "--disk", str(job / "disk")]
-    inside = ["env", f"CNITOOL={cnitool}", sys.executable, "tests/vm/outside/managed.py", name]
-    done = subprocess.run(
-        [*guest, *inside],
-        cwd=ROOT,
-        env={**os.environ, "PYCNI_VM_SECONDS": str(LIMIT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = boot(job, "managed.py", name, "--systemd")
     journal = job / "journal.log"
     said = [line for line in journal.read_text().splitlines() if " kernel: " not in line] if journal.exists() else []
     report = "\n".join([f"{name}: {done.stdout}{done.stderr}", "the journal:", *said])
@@ -56,7 +39,7 @@ def boot(job: Path, name: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def boots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     job = tmp_path_factory.mktemp("systemd")
-    return {name: boot(job, name) for name in ("installed", "booted")}
+    return {name: seen_in(job, name) for name in ("installed", "booted")}
 
 
 @pytest.fixture
