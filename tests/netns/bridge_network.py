@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 from real_machine import RealMachine
 
 V4 = [{"subnet": "10.1.2.0/24"}]
@@ -19,3 +22,10 @@ def bridge(machine: RealMachine, ranges: list[Any], **keys: Any) -> dict[str, An
 
 def links(space: Any) -> dict[str, dict[str, Any]]:
     return {each["ifname"]: each for each in json.loads(space.run(["ip", "-j", "-d", "addr"]).stdout)}
+
+
+@pytest.fixture
+def machine(netns: Callable[[], Any], tmp_path: Path) -> Iterator[RealMachine]:
+    made = RealMachine(netns, tmp_path)
+    yield made
+    made.close()

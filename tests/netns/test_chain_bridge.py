@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from errno import ECONNREFUSED
-from pathlib import Path
 from typing import Any
 
 import pytest
-from bridge_network import FAMILIES, V4, V6, bridge, links
+from bridge_network import FAMILIES, V4, V6, bridge, links, machine
 from real_machine import Chain, RealMachine, ping
 from soon import eventually
 
 from pycni.spec import version
 
-
-@pytest.fixture
-def machine(netns: Callable[[], Any], tmp_path: Path) -> Iterator[RealMachine]:
-    made = RealMachine(netns, tmp_path)
-    yield made
-    made.close()
+__all__ = ["machine"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bridge_network import V4, V6, bridge, links
+from bridge_network import V4, V6, bridge, links, machine
 from real_machine import Chain, RealMachine
 
-
-@pytest.fixture
-def machine(netns: Callable[[], Any], tmp_path: Path) -> Iterator[RealMachine]:
-    made = RealMachine(netns, tmp_path)
-    yield made
-    made.close()
+__all__ = ["machine"]
 
 
 # --- DEL -------------------------------------------------------------------------------------------------------------

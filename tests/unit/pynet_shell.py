@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
+
 from netd.cli.main import main
 
 
@@ -19,3 +21,8 @@ class Shell:
         environ = {"PYNET_RUN_DIR": str(self._directory)}
         status = main(words, environ=environ, out=out, err=err, stdin=io.StringIO(stdin))
         return status, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def pynet(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from fake_machine import NETNS
+import pytest
+from fake_machine import NETNS, Machine
 
 from pycni.plan import ops
 from pycni.skeleton import Context, Plugin
@@ -42,3 +45,13 @@ class Sample:
 
 def never_read() -> bytes:
     raise AssertionError("standard input was read")
+
+
+@pytest.fixture
+def sample() -> Sample:
+    return Sample()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    yield Machine(tmp_path)

@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 from api_script import ID, Script
-from pynet_shell import Shell
+from pynet_shell import Shell, pynet
 
-
-@pytest.fixture
-def pynet(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+__all__ = ["pynet"]
 
 
 def test_connect_and_disconnect_containers_of_ours(said: Script, pynet: Shell) -> None:

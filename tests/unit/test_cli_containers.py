@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from api_script import ID, Script
-from pynet_shell import Shell
+from pynet_shell import Shell, pynet
 
-
-@pytest.fixture
-def pynet(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+__all__ = ["pynet"]
 
 
 def test_actions_go_on_after_a_failure(said: Script, pynet: Shell) -> None:

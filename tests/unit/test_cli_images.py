@@ -9,16 +9,12 @@ from pathlib import Path
 import pytest
 from api_script import ID, OTHER, Request, Script
 from cli_process import piped, pynet_terminal
-from pynet_shell import Shell
+from pynet_shell import Shell, pynet
 
 from netd.cli.image_get import split
 from netd.cli.progress import Table, size
 
-
-@pytest.fixture
-def pynet(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
-
+__all__ = ["pynet"]
 
 IMAGE = {
     "Id": f"sha256:{ID}",

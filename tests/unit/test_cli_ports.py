@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from api_script import Script
-from pynet_shell import Shell
+from pynet_shell import Shell, pynet
 
-
-@pytest.fixture
-def pynet(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
-
+__all__ = ["pynet"]
 
 PORTS = {
     "443/tcp": None,

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from api_script import ID, OTHER, Script
-from pynet_shell import Shell
+from pynet_shell import Shell, pynet
 
 from netd.cli import moments, ports_text
 
-
-@pytest.fixture
-def pynet(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+__all__ = ["pynet"]
 
 
 def port(private: int, public: int = 0, ip: str = "", kind: str = "tcp") -> dict[str, Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from fake_machine import Machine
-from sample_plugin import CONFIG, Sample, never_read
+from sample_plugin import CONFIG, Sample, machine, never_read, sample
 
 from pycni.firewall.firewall import Firewall
 from pycni.settings import Settings
@@ -19,15 +17,7 @@ from pycni.spec.address import Prefix
 from pycni.spec.errors import CniError
 from pycni.spec.result import Interface, IpConfig, Result
 
-
-@pytest.fixture
-def sample() -> Sample:
-    return Sample()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    yield Machine(tmp_path)
+__all__ = ["machine", "sample"]
 
 
 def serve_with(plugin: Plugin, machine: Machine, stdin: bytes = b"", **environment: str) -> Answer:

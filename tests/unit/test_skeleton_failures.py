@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fake_machine import Machine
-from sample_plugin import CONFIG, Sample
+from sample_plugin import CONFIG, Sample, machine, sample
 
 from pycni.plan import ops
 from pycni.skeleton import Answer, error_text, serve
 from pycni.spec import errors
 from pycni.spec.errors import CniError
 
-
-@pytest.fixture
-def sample() -> Sample:
-    return Sample()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    yield Machine(tmp_path)
+__all__ = ["machine", "sample"]
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,21 +10,13 @@ from fake_machine import NETNS, Machine
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sample_plugin import CONFIG, Sample
+from sample_plugin import CONFIG, Sample, machine, sample
 
 from pycni.remembered import Memory
 from pycni.skeleton import Context, Plugin, serve
 from pycni.spec.result import Interface, Result
 
-
-@pytest.fixture
-def sample() -> Sample:
-    return Sample()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    yield Machine(tmp_path)
+__all__ = ["machine", "sample"]
 
 
 def remembering(machine: Machine, plugin: Plugin) -> Any:
