@@ -108,7 +108,7 @@ def status(context: Context) -> None:
     if bridge.filtering and link is not None and not context.host.namespace.filters_vlans(link.index):
         raise NotAvailable(f'bridge "{bridge.name}" does not filter VLANs, so containers of all VLANs reach each other')
     if bridge.gateway:
-        require_forwarding(context.host.namespace)
+        require_forwarding(context)
 
 
 PLUGIN = Plugin("bridge", add=add, check=check, delete=delete, gc=gc, status=status)

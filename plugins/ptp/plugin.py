@@ -74,7 +74,7 @@ def status(context: Context) -> None:
     context.delegate(context.config.ipam_type, "STATUS")
     if ptp.masquerade:
         context.host.firewall.status(context.host.firewall.choose(MASQUERADE, ptp.masquerade_backend))
-    require_forwarding(context.host.namespace)
+    require_forwarding(context)
 
 
 PLUGIN = Plugin("ptp", add=add, check=check, delete=delete, gc=gc, status=status)

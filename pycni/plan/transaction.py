@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pycni.firewall.firewall import Firewall
     from pycni.kernel.api import NamespaceApi
 
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+"""The sysctl that makes a host forward packets of a family."""
+
 _EEXIST = 17
 _VETH_ATTEMPTS = 10
 _DAD_SECONDS = 5.0
@@ -302,7 +305,7 @@ class Transaction:
             self._host.remove_address(index, address)
 
     def _enable_forwarding(self, op: ops.EnableForwarding) -> None:
-        path = "net/ipv4/ip_forward" if op.family == 4 else "net/ipv6/conf/all/forwarding"
+        path = FORWARDING[op.family]
         try:
             if self._host.read_sysctl(path) != "1":
                 self._host.write_sysctl(path, "1")

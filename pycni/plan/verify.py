@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pycni.kernel.model import TABLE_MAIN
+from pycni.plan.transaction import FORWARDING
 from pycni.spec.errors import CniError, NotAvailable
 from pycni.spec.result import Interface, Result
+from pycni.spec.section import Section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pycni.kernel.model import Link, Route
     from pycni.skeleton import Context
     from pycni.spec.address import Prefix
+    from pycni.spec.request import Config
 
 
 def container_interface(context: Context, previous: Result, word: str = "Sandbox") -> Interface:
@@ -88,13 +91,27 @@ def require_driver(context: Context, kind: str) -> None:
         raise NotAvailable(f"the kernel has no driver for {kind} devices")
 
 
-def require_forwarding(host: NamespaceApi) -> None:
-    """NotAvailable when the host does not forward packets and cannot be told to."""
-    path = "net/ipv4/ip_forward"
-    try:
-        current = host.read_sysctl(path)
-        if current != "1":
-            # writing back what is there tells whether an ADD could write
-            host.write_sysctl(path, current)
-    except OSError:
-        raise NotAvailable(f"no forwarding: {path} is off and cannot be switched on") from None
+def require_forwarding(context: Context) -> None:
+    """NotAvailable when the host does not forward packets of a family that attachments will have, and cannot be told
+    to."""
+    host = context.host.namespace
+    for family in _promised_families(context.config):
+        path = FORWARDING[family]
+        try:
+            current = host.read_sysctl(path)
+            if current != "1":
+                # writing back what is there tells whether an ADD could write
+                host.write_sysctl(path, current)
+        except OSError:
+            raise NotAvailable(f"no forwarding: {path} is off and cannot be switched on") from None
+
+
+def _promised_families(config: Config) -> list[int]:
+    """Those of the gateways that host-local's or static's keys lead to; IPv4 where another plugin decides."""
+    ipam = config.ipam
+    if ipam is None or config.ipam_type not in ("host-local", "static"):
+        return [4]
+    texts = [ipam.string("subnet"), *(each.string("gateway") for each in ipam.sections("addresses"))]
+    for some in ipam.items("ranges") or []:
+        texts += [each.string("subnet") for each in Section({"set": some}, ipam.path).sections("set")]
+    return sorted({6 if ":" in text else 4 for text in texts if text}) or [4]

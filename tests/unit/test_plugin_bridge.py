@@ -12,6 +12,7 @@ from pycni.firewall.facts import BRIDGE_NAT, Owner, SpoofCheck
 from pycni.firewall.naming import MASQUERADE, SPOOFCHECK
 from pycni.kernel.memory import MemoryNamespace
 from pycni.kernel.model import PortVlan
+from pycni.plan.transaction import FORWARDING
 from pycni.spec.errors import NotAvailable
 
 OWNER = Owner("net", "c1", "eth0")
@@ -111,6 +112,35 @@ def test_status_of_a_bridge_that_filters_no_vlans(machine: Machine) -> None:
     assert body["msg"].startswith('bridge "br0" does not filter VLANs')
     machine.succeeds("bridge", "STATUS", config(machine, bridge="br1", vlan=7, macspoofchk=True))
     assert machine.firewall.calls[-1] == ("status", BRIDGE_NAT)
+
+
+@pytest.mark.parametrize("plugin", ["bridge", "ptp"])
+@pytest.mark.parametrize(
+    ("ipam", "families"),
+    [
+        ({"type": "host-local", "subnet": "10.1.2.0/24"}, {4}),
+        ({"type": "host-local", "Ranges": [[{"Subnet": "fd00:1::/64"}]]}, {6}),
+        ({"type": "host-local", "ranges": [[{"subnet": "10.1.2.0/24"}], [{"subnet": "fd00:1::/64"}]]}, {4, 6}),
+        ({"type": "static", "addresses": [{"address": "fd00:1::2/64", "gateway": "fd00:1::1"}]}, {6}),
+        ({"type": "static"}, {4}),
+    ],
+)
+@pytest.mark.parametrize("off", [4, 6])
+def test_status_names_the_forwarding_that_an_add_would_miss(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, plugin: str, ipam: dict[str, Any], families: set[int], off: int
+) -> None:
+    def refuse(_self: object, path: str, _value: str) -> None:
+        raise OSError(30, "Read-only file system", path)
+
+    for family, path in FORWARDING.items():
+        machine.host_namespace.write_sysctl(path, "0" if family == off else "1")
+    monkeypatch.setattr(MemoryNamespace, "write_sysctl", refuse)
+    whole = config(machine, ipam={"dataDir": str(machine.directory / "leases"), **ipam})
+    if off in families:
+        body = machine.error(plugin, "STATUS", whole, netns="")
+        assert (body["code"], body["msg"]) == (50, f"no forwarding: {FORWARDING[off]} is off and cannot be switched on")
+    else:
+        machine.succeeds(plugin, "STATUS", whole, netns="")
 
 
 def test_an_address_plugin_that_gives_nothing(machine: Machine) -> None:
