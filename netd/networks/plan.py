@@ -48,6 +48,7 @@ def _without_bridge(
     request: Request, networks: tuple[Network, ...], host: HostFacts, created: str, data_dir: str
 ) -> dict[str, Any]:
     parent = underlay.parent_of(request, host)
+    underlay.refuse_company(request, networks, parent)
     taken = {other.bridge for other in networks} | {other.host_access for other in networks} | set(dict(host.links))
     around, others = host, networks
     if parent and request.subnets:

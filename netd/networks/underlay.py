@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from netd.networks.conflist import CNI_VERSION, Network, Subnet, backend, own_part, range_of
-from netd.networks.drivers import DHCP, MACVLAN, ON_A_DEVICE, PTP, VLAN
+from netd.networks.drivers import DHCP, IPVLAN, MACVLAN, ON_A_DEVICE, PTP, VLAN
 from netd.networks.errors import InvalidRequest
 from netd.networks.facts import HostFacts
 from netd.networks.names import bridge_name
@@ -15,6 +15,9 @@ from netd.networks.request import Request, range_ends, usable
 from netd.networks.subnets import Occupied
 from pycni.record import Record
 from pycni.spec.address import Address, Prefix
+
+PASSTHRU = "passthru"
+_USUAL_MODE = {MACVLAN: "bridge", IPVLAN: "l2"}
 
 
 class Access(Record):
@@ -44,9 +47,30 @@ def is_beside(item: Occupied, parent: str, host: HostFacts) -> bool:
     return any(device == parent and _holds(each.network, item.prefix.address) for device, each in host.addresses)
 
 
+def refuse_company(request: Request, networks: Sequence[Network], parent: str) -> None:
+    """What the kernel would refuse at the second network's first container, or change under the first one's: a device
+    carries macvlan or ipvlan devices, these all of one mode, and one in mode passthru alone.  InvalidRequest names the
+    other network."""
+    for other in networks:
+        if not parent or other.parent != parent or VLAN in (request.driver, other.driver):
+            continue
+        modes = {each.mode or _USUAL_MODE[each.driver] for each in (request, other) if each.driver in _USUAL_MODE}
+        what = f"{other.driver} network {other.name} ({other.file})"
+        if other.driver in _USUAL_MODE and other.driver != request.driver:
+            raise InvalidRequest(
+                f"option parent: {parent!r} carries {what}: a device carries macvlan or ipvlan, not both"
+            )
+        if other.driver == MACVLAN and PASSTHRU in modes:
+            raise InvalidRequest(f"option mode: {what} is on {parent!r} too: in mode passthru a network has it alone")
+        if other.driver == IPVLAN and len(modes) > 1:
+            raise InvalidRequest(
+                f"option mode: {what} is on {parent!r} too: all ipvlan devices on one have the same mode"
+            )
+
+
 def is_neighbour(request: Request, other: Network, parent: str) -> bool:
-    """Whether the other network is on the same wire, and gives out none of the addresses that this one will."""
-    if other.driver not in ON_A_DEVICE or (other.parent, other.vlan) != (parent, request.vlan):
+    """Whether the other network is of the same wire, and gives out none of the addresses that this one will."""
+    if (other.driver, other.parent, other.vlan) != (request.driver, parent, request.vlan):
         return False
     return not any(
         _overlap(_given_out(each), _given_out(Subnet(wanted.prefix, ip_range=wanted.ip_range)))

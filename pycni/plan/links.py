@@ -40,7 +40,13 @@ class CreateLink(ops.Step):
         if parent is None and self.parent:
             raise CniError(f'failed to lookup master "{self.parent}": Link not found')
         word = KIND_NAMES[type(self.kind)]
-        link = self._create(where, container, 0 if parent is None else parent.index, transaction)
+        try:
+            link = self._create(where, container, 0 if parent is None else parent.index, transaction)
+        except KernelError as error:
+            details = error.details
+            if error.errno == EBUSY and parent is not None and not details:
+                details = _use_of(where, parent)
+            raise CniError(f"failed to create {word}: {error.msg}", details) from None
         transaction.on_undo(f"{word} {self.name}", lambda: container.delete_link(link.index))
         if link.name != self.name:
             try:
@@ -65,7 +71,15 @@ class CreateLink(ops.Step):
                 break  # something else exists: the VLAN of this parent
             else:
                 name = "veth" + transaction.random_bytes(4).hex()
-        raise CniError(f"failed to create {KIND_NAMES[type(self.kind)]}: {reason.msg}", reason.details)
+        raise reason
+
+
+def _use_of(where: NamespaceApi, parent: Link) -> str:
+    """Why nothing can be made on top of a device that is busy."""
+    above = where.link_by_index(parent.master) if parent.master else None
+    if above is not None:
+        return f'"{parent.name}" is a port of "{above.name}"'
+    return f'"{parent.name}" carries other devices: it can have macvlan or ipvlan ones, not both'
 
 
 class CreateTap(ops.Step):

@@ -150,6 +150,16 @@ def test_a_failed_add_leaves_nothing(shore: Shore) -> None:
     assert shore.leases() == []
 
 
+def test_a_master_that_is_busy_says_with_what(shore: Shore) -> None:
+    shore.host.run(["ip", "link", "add", "br0", "type", "bridge"])
+    shore.host.run(["ip", "link", "set", "wan", "master", "br0"])
+    space = shore.caller.make()
+    answer = shore.caller.error("macvlan", "ADD", shore.config(), space.path)
+    assert answer["msg"] == "failed to create macvlan: device or resource busy"
+    assert answer["details"] == '"wan" is a port of "br0"'
+    assert names(space) == ["lo"] and shore.leases() == []
+
+
 def test_gc_frees_leases_and_status_looks_for_the_master(shore: Shore) -> None:
     shore.add("valid")
     shore.add("stale")

@@ -211,9 +211,8 @@ def test_two_networks_of_one_wire_never_give_out_the_same_address() -> None:
     whole = network(planned("macvlan", subnets=[LAN]))
     low = network(planned("macvlan", subnets=[LAN], ip_ranges=["192.168.1.64/27"], host_access=True))
     for other in (whole, low):
-        for driver in ("macvlan", "ipvlan"):
-            with pytest.raises(SubnetTaken, match=r"192\.168\.1\.0/24 of network lan \(/net\.d/lan\.conflist\)"):
-                beside(driver, other, subnets=[LAN])
+        with pytest.raises(SubnetTaken, match=r"192\.168\.1\.0/24 of network lan \(/net\.d/lan\.conflist\)"):
+            beside("macvlan", other, subnets=[LAN])
     for ip_range in ("192.168.1.64/26", "192.168.1.80/28"):
         with pytest.raises(SubnetTaken, match="network lan"):
             beside("macvlan", low, subnets=[LAN], ip_ranges=[ip_range])
@@ -223,11 +222,39 @@ def test_two_networks_of_one_wire_never_give_out_the_same_address() -> None:
 
 def test_two_networks_of_one_wire_may_share_its_subnet() -> None:
     low = network(planned("macvlan", subnets=[LAN], ip_ranges=["192.168.1.64/27"], host_access=True))
-    value = beside("ipvlan", low, subnets=[LAN], ip_ranges=["192.168.1.96/27"])
+    value = beside("macvlan", low, subnets=[LAN], ip_ranges=["192.168.1.96/27"])
     (entry,) = value["plugins"][0]["ipam"]["ranges"][0]
     assert (entry["rangeStart"], entry["rangeEnd"]) == ("192.168.1.96", "192.168.1.127")
     by_hand = low.replace(subnets=(low.subnets[0].replace(ip_range=None),))
     assert by_hand.subnets[0].start is not None
-    assert beside("ipvlan", by_hand, subnets=[LAN], ip_ranges=["192.168.1.96/27"]) == value
+    assert beside("macvlan", by_hand, subnets=[LAN], ip_ranges=["192.168.1.96/27"]) == value
     with pytest.raises(SubnetTaken, match="network lan"):
         beside("macvlan", low.replace(parent="eth1"), subnets=[LAN], ip_ranges=["192.168.1.96/27"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        (("macvlan", ""), ("ipvlan", ""), "'eth0' carries macvlan network lan .*: a device takes macvlan or ipvlan"),
+        (("ipvlan", "l3"), ("macvlan", ""), "'eth0' carries ipvlan network lan"),
+        (("ipvlan", ""), ("ipvlan", "l3"), "all ipvlan devices on one have one mode"),
+        (("macvlan", ""), ("macvlan", "passthru"), "in mode passthru a network has it alone"),
+        (("macvlan", "passthru"), ("macvlan", ""), "in mode passthru a network has it alone"),
+        (("ipvlan", ""), ("ipvlan", "l2"), ""),
+        (("macvlan", "private"), ("macvlan", "vepa"), ""),
+        (("macvlan", "passthru"), ("vlan", ""), ""),
+        (("vlan", ""), ("ipvlan", "l3"), ""),
+    ],
+)
+def test_what_one_device_carries(one: tuple[str, str], other: tuple[str, str], message: str) -> None:
+    def flags(driver: str, mode: str) -> dict[str, Any]:
+        return {"options": ([f"mode={mode}"] if mode else []) + (["vlan=5"] if driver == "vlan" else [])}
+
+    first_one = network(planned(one[0], **flags(*one)))
+    if message:
+        with pytest.raises(InvalidRequest, match=message):
+            beside(other[0], first_one, **flags(*other))
+    else:
+        assert beside(other[0], first_one, **flags(*other))["plugins"][0]["type"] == other[0]
+    elsewhere = first_one.replace(parent="eth1")
+    assert beside(other[0], elsewhere, **flags(*other))["plugins"][0]["master"] == "eth0"
