@@ -70,6 +70,19 @@ def test_quickstart_shows_what_it_promises_again_and_goes_without_a_trace(fresh_
     assert "Done." in fresh_host.run(QUICKSTART, "--down", limit=60)
 
 
+def test_what_was_there_before_stays(fresh_host: Host) -> None:
+    pynet = str(ROOT / ".venv/bin/pynet")
+    fresh_host.run(pynet, "install")
+    fresh_host.run(pynet, "create", "mynet", "--subnet", "10.77.0.0/24")
+    plugins = fresh_host.run("ls", "-i", "/opt/cni/bin")
+    assert "web has 10.77.0.2" in fresh_host.run(QUICKSTART, limit=180)
+    assert "Done." in fresh_host.run(QUICKSTART, "--down", limit=60)
+    assert fresh_host.run("ls", "-i", "/opt/cni/bin") == plugins
+    assert fresh_host.run(pynet, "ls", "--format", "{{.Name}}") == "mynet\n"
+    fresh_host.run(pynet, "rm", "mynet")
+    fresh_host.run(pynet, "uninstall")
+
+
 def test_with_nerdctl_the_containers_of_both_engines_find_each_other(fresh_host: Host) -> None:
     fresh_host.path.insert(0, str(component("nerdctl").parent))
     try:
