@@ -44,6 +44,7 @@ def describe(
         addresses=tuple(held),
         seed=seed,
         defaults=tuple(_defaults(routes, names)),
+        mtus=tuple((link.name, link.mtu) for link in links),
     )
 
 

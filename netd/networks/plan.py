@@ -53,9 +53,15 @@ def _without_bridge(
     around, others = host, networks
     if parent and request.subnets:
         # on their own wire, name servers are neighbours, and so are networks with other addresses
-        strangers = (item for item in host.occupied if item.device or not underlay.is_beside(item, parent, host))
+        near = [each for each in networks if underlay.is_neighbour(request, each, parent)]
+        shims = {each.host_access for each in near if each.host_access}
+        strangers = (
+            item
+            for item in host.occupied
+            if item.device not in shims and (item.device or not underlay.is_beside(item, parent, host))
+        )
         around = host.replace(occupied=tuple(strangers))
-        others = tuple(each for each in networks if not underlay.is_neighbour(request, each, parent))
+        others = tuple(each for each in networks if each not in near)
     occupied = _occupied(others, around, parent)
     subnets = _subnets(request, occupied, host.seed)
     subnets = [underlay.on_wire(subnet, parent, host) for subnet in subnets]

@@ -39,6 +39,9 @@ def parent_of(request: Request, host: HostFacts) -> str:
         raise InvalidRequest(f"option parent: {parent!r}: there is no such device on this host")
     if parent == "lo":
         raise InvalidRequest("option parent: 'lo': leads nowhere")
+    most = dict(host.mtus).get(parent, request.mtu)
+    if request.driver in (MACVLAN, VLAN) and request.mtu > most:
+        raise InvalidRequest(f"--mtu {request.mtu}: {parent!r}, which the containers are to be on, has {most}")
     return parent
 
 

@@ -232,12 +232,35 @@ def test_two_networks_of_one_wire_may_share_its_subnet() -> None:
         beside("macvlan", low.replace(parent="eth1"), subnets=[LAN], ip_ranges=["192.168.1.96/27"])
 
 
+def test_the_way_to_another_network_s_containers_is_no_obstacle() -> None:
+    low = network(planned("macvlan", subnets=[LAN], ip_ranges=["192.168.1.64/27"], host_access=True))
+    shim = (Prefix.parse("192.168.1.95/32"), Prefix.parse("192.168.1.64/27"))
+    host = HOST.replace(occupied=(*HOST.occupied, *(Occupied(each, f"route {each}", "pn-lan") for each in shim)))
+
+    def second(ip_range: str) -> Any:
+        request = parse_request("lab", driver="macvlan", subnets=[LAN], ip_ranges=[ip_range], host_access=True)
+        return plan(request, (low,), host, created=NOW)["plugins"][0]["hostAccess"]
+
+    assert second("192.168.1.96/27")["routes"] == ["192.168.1.96/27"]
+    with pytest.raises(SubnetTaken, match=r"192\.168\.1\.64/27|192\.168\.1\.95/32"):
+        second("192.168.1.64/26")
+
+
+def test_no_device_has_more_than_its_parent_s_mtu() -> None:
+    host = HOST.replace(mtus=(("eth0", 1500), ("lo", 65536)))
+    for driver, options in (("macvlan", []), ("vlan", ["vlan=5"])):
+        assert first(driver, host, mtu=1500, options=options)["mtu"] == 1500
+        with pytest.raises(InvalidRequest, match="--mtu 1501: 'eth0', which the containers are to be on, has 1500"):
+            planned(driver, host, mtu=1501, options=options)
+    assert first("ptp", host, mtu=9000)["mtu"] == 9000
+
+
 @pytest.mark.parametrize(
     ("one", "other", "message"),
     [
-        (("macvlan", ""), ("ipvlan", ""), "'eth0' carries macvlan network lan .*: a device takes macvlan or ipvlan"),
+        (("macvlan", ""), ("ipvlan", ""), "'eth0' carries macvlan network lan .*: a device carries macvlan or ipvlan"),
         (("ipvlan", "l3"), ("macvlan", ""), "'eth0' carries ipvlan network lan"),
-        (("ipvlan", ""), ("ipvlan", "l3"), "all ipvlan devices on one have one mode"),
+        (("ipvlan", ""), ("ipvlan", "l3"), "all ipvlan devices on one have the same mode"),
         (("macvlan", ""), ("macvlan", "passthru"), "in mode passthru a network has it alone"),
         (("macvlan", "passthru"), ("macvlan", ""), "in mode passthru a network has it alone"),
         (("ipvlan", ""), ("ipvlan", "l2"), ""),
