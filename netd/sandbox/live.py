@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from netd.failure import Failure, NotFound
@@ -29,6 +29,7 @@ def connect(parts: Parts, container: Container, known: Known, endpoint: Endpoint
             opening.note(container, after)
             parts.ports.shield(container, surroundings.shielded(parts, after))
             _settle(parts, container, namespace, before, after)
+            _write_hosts(parts, container, (), (found,))
         except BaseException as error:
             what = f"undoing the connection of {container.name} to {known.name}"
             container.sandbox.ifnames.pop(known.name, None)
@@ -51,10 +52,14 @@ def _undo(
     opening.note(container, before)
     attempt(parts, what, lambda: parts.ports.shield(container, surroundings.shielded(parts, before)))
     attempt(parts, what, lambda: _settle(parts, container, namespace, now, before))
+    attempt(parts, what, lambda: _write_hosts(parts, container, [now[name] for name in now if name not in before], ()))
 
 
 def disconnect(parts: Parts, container: Container, known: Known) -> None:
-    """The interface goes, after all that led through it; Failure after everything was tried."""
+    """The interface goes, after all that led through it; Failure after everything was tried.
+
+    Its lines in /etc/hosts go last: a daemon that is killed meanwhile is followed by one that makes everything else be
+    as the interface is (`restoring.resume`)."""
     before = surroundings.present(parts, container)
     after = {name: each for name, each in before.items() if name != known.name}
     problems: list[str] = []
@@ -72,6 +77,8 @@ def disconnect(parts: Parts, container: Container, known: Known) -> None:
         for entry in entries:
             if entry.attachment.ifname == ifname:
                 _try(problems, lambda entry=entry: parts.attacher.detach(entry, at_once=True))  # type: ignore[misc]
+        gone = [before[name] for name in before if name not in after]
+        _try(problems, lambda: _write_hosts(parts, container, gone, ()))
         # not before: its address is reachable through its own device only as long as it is there
         _try(problems, lambda: parts.ports.shield(container, surroundings.shielded(parts, after)))
     parts.announce("disconnect", known, container)
@@ -93,15 +100,10 @@ def _settle(
     before: dict[str, Attached],
     after: dict[str, Attached],
 ) -> None:
-    """Routes, files, names and ports follow from the endpoints there are now."""
+    """Routes, resolv.conf, names and ports follow from the endpoints there are now."""
     gone = [each for name, each in before.items() if name not in after]
     inside.route(namespace, after.values(), gone)
     etc = parts.etc(container.id)
-    new = [each for name, each in after.items() if name not in before]
-    etc.change_hosts(
-        [line for each in gone for line in surroundings.own_lines(container, each)],
-        [line for each in new for line in surroundings.own_lines(container, each)],
-    )
     # a resolver that was once there stays: a container without networks is told nothing by it (contract 1.6, 2.4)
     resolver = surroundings.has_resolver(parts, after) or parts.resolver.serves(namespace)
     rendered = surroundings.resolv_conf(parts, container, after, resolver)
@@ -110,6 +112,13 @@ def _settle(
     if after:
         container.sandbox.resolv_conf = etc.replace_resolv_conf(rendered.text, container.sandbox.resolv_conf)
     container.sandbox.ports = dict(parts.ports.move(container, surroundings.gateways(parts, after)))
+
+
+def _write_hosts(parts: Parts, container: Container, gone: Iterable[Attached], new: Iterable[Attached]) -> None:
+    parts.etc(container.id).change_hosts(
+        [line for each in gone for line in surroundings.own_lines(container, each)],
+        [line for each in new for line in surroundings.own_lines(container, each)],
+    )
 
 
 def renamed(parts: Parts, container: Container, old: str) -> None:

@@ -10,11 +10,15 @@ from netd.networks import vanished
 from netd.networks.boot import boot_moment
 from netd.networks.conflist import Network
 from netd.networks.usage import attachments
-from netd.runtime.model import Container
-from netd.sandbox import closing, inside, joined, modes, namespaces, surroundings
+from netd.runtime.model import Container, Endpoint
+from netd.sandbox import closing, endpoints, files, inside, joined, modes, namespaces, surroundings
+from netd.sandbox.catalog import Known
+from netd.sandbox.gateway import Attached
 from netd.sandbox.parts import Parts
+from pycni.cache import CacheEntry
 from pycni.ipam.leases import LeaseBook
 from pycni.kernel.namespace import Namespace
+from pycni.spec.address import Address
 
 
 def users(parts: Parts, containers: Iterable[Container]) -> Iterator[tuple[Container, str]]:
@@ -154,18 +158,57 @@ def _sweep_leases(parts: Parts, network: Network, booted: float) -> None:
 
 
 def resume(parts: Parts, container: Container) -> None:
-    """A running container's routes are untouched; its names and ports are served by this daemon."""
+    """A running container's routes are untouched; its names and ports are served by this daemon.  A connection or
+    disconnection that a killed one had begun is taken back, or finished where the interface is gone."""
     what = f"taking over {container.name}"
 
     def take_over() -> None:
-        endpoints = surroundings.present(parts, container)
+        present = surroundings.present(parts, container)
+        begun = list(_begun(parts, container))
+        closing.attempt(parts, what, lambda: _forget_gone(parts, container, present))
         with Namespace.open(container.sandbox.key) as namespace:
-            inside.route(namespace, endpoints.values())
-            if surroundings.has_resolver(parts, endpoints) or parts.resolver.serves(namespace):
-                rendered = surroundings.resolv_conf(parts, container, endpoints, True)
-                surroundings.serve_names(parts, container, namespace, endpoints, rendered.ndots, again=True)
-        parts.ports.shield(container, surroundings.shielded(parts, endpoints))
-        for problem in parts.ports.restore(container, surroundings.gateways(parts, endpoints)):
+            inside.route(namespace, present.values(), [each for _, each in begun])
+            if surroundings.has_resolver(parts, present) or parts.resolver.serves(namespace):
+                rendered = surroundings.resolv_conf(parts, container, present, True)
+                surroundings.serve_names(parts, container, namespace, present, rendered.ndots, again=True)
+        for entry, each in begun:
+            closing.attempt(parts, what, lambda entry=entry, each=each: _undo(parts, container, entry, each))  # type: ignore[misc]
+        parts.ports.shield(container, surroundings.shielded(parts, present))
+        for problem in parts.ports.restore(container, surroundings.gateways(parts, present)):
             parts.log(f"{what}: {problem}")
 
     closing.attempt(parts, what, take_over)
+
+
+def _begun(parts: Parts, container: Container) -> Iterator[tuple[CacheEntry, Attached]]:
+    """Attachments that the container's record does not know yet."""
+    recorded = {
+        (surroundings.known_of(parts, container, name).list_name, ifname)
+        for name, ifname in container.sandbox.ifnames.items()
+        if name in container.networks
+    }
+    for list_name, entries in parts.attacher.entries(container.id).items():
+        for entry in entries:
+            if (list_name, entry.attachment.ifname) not in recorded:
+                known = Known(list_name, "", list_name)
+                yield entry, parts.attacher.of_entry(known, Endpoint(), entry)
+
+
+def _undo(parts: Parts, container: Container, entry: CacheEntry, attached: Attached) -> None:
+    parts.etc(container.id).change_hosts(surroundings.own_lines(container, attached), ())
+    parts.attacher.detach(entry, at_once=True)
+
+
+def _forget_gone(parts: Parts, container: Container, present: surroundings.Endpoints) -> None:
+    """Interfaces that the record knows and that are gone."""
+    for name in [name for name in container.sandbox.ifnames if name not in present]:
+        container.sandbox.ifnames.pop(name)
+        endpoint = container.networks.get(name)
+        if endpoint is None:
+            continue
+        texts = (endpoint.ip_address, endpoint.global_ipv6_address)
+        addresses = [Address.parse(text) for text in texts if text]
+        lines = files.own_lines(addresses, container.config.hostname, container.config.domainname)
+        parts.etc(container.id).change_hosts(lines, ())
+        endpoints.clear(endpoint)
+    container.sandbox.order = [name for name in container.sandbox.order if name in present]

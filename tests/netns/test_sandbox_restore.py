@@ -67,6 +67,47 @@ def test_everything_is_as_before(town: Town) -> None:
     assert town.left() == NOTHING
 
 
+def look(town: Town, box: Box) -> object:
+    left = town.left()
+    return box.interfaces(), box.default_route(), box.text("hosts"), left["leases"], left["names"], left["results"]
+
+
+def test_a_connection_that_was_cut_short_is_taken_back(town: Town) -> None:
+    """The daemon died between the plugins' answer and the container's record."""
+    web, peer = town.started("web", "mynet"), town.started("peer", "other")
+    before, record = look(town, web), encode(web.container)
+    town.sandboxes.connect(web.container, "other", Endpoint(gw_priority=1))
+    assert web.default_route() == "10.2.0.1 dev eth1"
+    web.container = decode(record)
+    new_daemon(town)
+    town.settle()
+    town.sandboxes.restore([box.container for box in town.boxes.values()])
+    assert look(town, web) == before and town.log == []
+    assert peer.ask("web", port=53) != ["10.2.0.3"]
+    town.sandboxes.connect(web.container, "other", Endpoint())
+    assert web.interfaces() == {"eth0": ["10.1.0.2/24"], "eth1": ["10.2.0.3/24"]}
+
+
+def test_a_disconnection_that_was_cut_short_is_taken_back_or_done(town: Town) -> None:
+    web = town.started("web", "mynet", networks={"mynet": Endpoint(), "other": Endpoint()})
+    before, record = look(town, web), encode(web.container)
+    # nothing but routes and names had been changed
+    web.run("ip", "route", "del", "default")
+    town.control(f"sync {town.left()['names'][0]}")
+    new_daemon(town)
+    assert look(town, web) == before
+    # the interface had gone already
+    town.sandboxes.disconnect(web.container, "other")
+    after = look(town, web)
+    web.container = decode(record)
+    new_daemon(town)
+    assert look(town, web) == after and town.log == []
+    assert web.container.networks["other"].ip_address == ""
+    town.sandboxes.disconnect(web.container, "other")
+    town.sandboxes.connect(web.container, "other", Endpoint())
+    assert look(town, web) == before
+
+
 def test_what_ended_while_no_daemon_looked_is_taken_away(town: Town) -> None:
     web, peer = town.started("web", "mynet"), town.started("peer", "mynet")
     joined = town.started("joined", "mynet")
