@@ -15,6 +15,14 @@ refused("ipvlan, tap", "a negative `mtu` counts as 0 or fails in `ip`", r"'mtu':
 refused("ipvlan, vlan", "without an IPAM plugin the device is made first", "no plugin name provided")
 
 
+@allowed("ipvlan", "with `linkInContainer` an error of the kernel becomes")
+def _(step: Step, seen: Difference) -> bool:
+    mine, other = (str(each.get("msg")) for each in (step.our_failure, step.their_failure))
+    lost = f'failed to rename ipvlan to "{step.request["ifname"]}": Link not found'
+    inside = bool((step.plugin("ipvlan") or {}).get("linkInContainer"))
+    return inside and seen.where.endswith("/ipvlan/output") and other == lost and mine.startswith("failed to create ")
+
+
 @allowed("macvlan, ipvlan, vlan, dummy", "errors end with the kernel's word for its error number")
 def _(step: Step, seen: Difference) -> bool:
     mine, other = step.our_failure, step.their_failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from difference_forms import Difference, Step, allowed, deleted, refused, served
+from difference_forms import Difference, Step, allowed, deleted, refused, served, stricter
 
 
 @allowed("ptp", "waits 1 to 2 s for duplicate address detection")
@@ -34,6 +34,7 @@ def _(step: Step, seen: Difference) -> bool:
     return theirs < ours and len(attached) > 1 and len(ours) <= len(attached)
 
 
+stricter("ptp", "CHECK does not look at the host", r"in chain (CNI-[0-9a-f]{24}|POSTROUTING) not found in table nat$")
 refused("ptp", "an address without a gateway fails", "returned no gateway for")
 served("ptp", "an address without a gateway fails", "failed to (add|delete) route")
 

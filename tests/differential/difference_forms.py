@@ -238,9 +238,10 @@ def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
     moved = re.fullmatch(r"host/link/(hd0|up0)/(flags|alias)", key)
     if moved and any(each.get("type") == "host-device" for each in case["plugins"]):
         return True  # back, down and without its alias
-    changed = json.dumps([each.get("setup", []) for each in case["steps"]])
-    if re.fullmatch(r"host/link/(hd0|up0)/(mtu|mac|txqlen|ipv6/2)", key) and "link set eth0" in changed:
-        return any(each.get("type") == "host-device" for each in case["plugins"])  # back as the case changed it
+    if re.fullmatch(r"host/link/(hd0|up0)/(mtu|mac|txqlen|ipv6/2)", key):
+        changed = "link set eth0" in json.dumps([each.get("setup", []) for each in case["steps"]])
+        # back as the case changed it
+        return changed and any(each.get("type") == "host-device" for each in case["plugins"])
     for each in case["plugins"]:
         spelt = {name.lower(): value for name, value in each.items()} if each.get("type") == "firewall" else {}
         admin = re.escape(str(spelt.get("iptablesadminchainname", "")))
@@ -252,7 +253,7 @@ def is_permanent(key: str, state: dict[str, str], case: dict[str, Any]) -> bool:
     if inside is not None:
         # of a bridge that lost its only port
         return state.get(f"{inside[1]}/kind") == "bridge" and state.get(key) == "00:00:00:00:00:00"
-    found = re.match(r"host/(?:link|addr|qdisc)/([^/]+)/", key)
+    found = re.match(r"host/(?:link|addr|qdisc)/((?:veth~host/)?[^/]+)/", key)
     if found is None:
         return False
     name = found[1]

@@ -297,6 +297,14 @@ CASES: dict[str, dict[str, Any]] = {
         ],
         "steps": ["ADD", {"command": "ADD", "container": "c2"}, "DEL", {"command": "DEL", "container": "c2"}],
     },
+    "CHECK: rules of ptp": {
+        "plugins": [{"type": "ptp", "ipMasq": True, "ipam": _V4}],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["iptables -t nat -F"]}, "DEL"],
+    },
+    "ipvlan on a container's device, where the kernel may have no driver": {
+        "plugins": [{"type": "ipvlan", "master": "up0", "linkInContainer": True, "ipam": _V4}],
+        "setup": ["@c1 ip link add up0 type veth peer name up1", "@c1 ip link set up0 up"],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
