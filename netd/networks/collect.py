@@ -42,8 +42,13 @@ FIRST = "eth0"
 
 def collect(path: str, places: Places) -> list[str]:
     """Runs DEL for every cached attachment of the list stored at `path`, then GC with none valid for each plugin.
-    Returns what failed, one line each; a foreign plugin that does not know GC has nothing to collect."""
-    network = read(path)
+    Returns what failed, one line each; a foreign plugin that does not know GC has nothing to collect, and a list that
+    nobody could run is passed over with a warning."""
+    try:
+        network = read(path)
+    except CniError as error:  # nothing was ever attached through it as it is, and it is to go
+        _pass_on(f"pynet: {path}: {error.msg}; nothing is collected through this list\n".encode())
+        return []
     cache = ResultCache(places.cache_dir)
     gone = [each.attachment for each in cache.entries() if each.network == network.name and is_gone(each)]
     with runtime(places, cache) as running:

@@ -19,6 +19,7 @@ from netd.networks.vanished import UNSURE
 from pycni.cache import ResultCache
 from pycni.firewall.facts import Owner
 from pycni.record import Record
+from pycni.spec.errors import CniError
 
 SETTLED = 3.0
 """Seconds between the two looks at what no attachment has any claim to; making one takes some hundredths."""
@@ -65,7 +66,10 @@ class Collector:
         found = self._judged(network, told)
         if _forbids(network):
             return Survey(network, found, closed=True)
-        left = self._host.leftovers(network, _terms([each.attachment for each in found], told))
+        try:
+            left = self._host.leftovers(network, _terms([each.attachment for each in found], told))
+        except (CniError, OSError) as error:  # one list that cannot be run is one list
+            left = Leftovers(failures=(str(error),))
         return Survey(network, found, False, left, time.monotonic())
 
     def _judged(self, network: Network, told: Engines) -> tuple[Verdict, ...]:
@@ -87,7 +91,10 @@ class Collector:
             dead = [each.attachment for each in now if each.frees and each.attachment in shown]
             return dead, _terms([each.attachment for each in now if each.attachment not in dead], told)
 
-        return self._host.free(found.network, found.leftovers, again)
+        try:
+            return self._host.free(found.network, found.leftovers, again)
+        except (CniError, OSError) as error:
+            return [str(error)]
 
 
 def collector(places: Places, root: str, environ: Mapping[str, str], host: Host) -> Collector:

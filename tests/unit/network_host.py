@@ -28,6 +28,7 @@ class FakeHost:
         self.freed: dict[str, tuple[str, ...]] = {}
         self.meanwhile: Callable[[], None] = lambda: None
         self.failures: list[str] = []
+        self.unrunnable: set[str] = set()
 
     def facts(self) -> HostFacts:
         links = tuple((name, "bridge") for name in sorted(self.bridges))
@@ -50,6 +51,8 @@ class FakeHost:
         return self.failures
 
     def leftovers(self, network: Network, terms: Terms) -> Leftovers:
+        if network.name in self.unrunnable:
+            raise CniError("this list cannot be run")
         self.attached[network.name] = set(terms.attached)
         return self.left.get(network.name, Leftovers())
 

@@ -9,6 +9,7 @@ import pytest
 from test_cli_networks import Shell
 
 from netd.networks import gc_run
+from netd.networks.host import LiveHost
 from netd.networks.leftovers import Leftovers
 from netd.networks.places import from_environment
 from pycni import cache
@@ -87,6 +88,32 @@ def test_a_list_that_cannot_be_read_is_named(pynet: Shell, tmp_path: Path) -> No
     assert err.startswith(f"pynet: warning: {tmp_path}/net.d/bad.conflist: ")
     assert pynet.run("gc mynet")[2] == ""
     assert "bad.conflist" in pynet.run("gc bad")[2]
+
+
+def test_one_list_that_nobody_could_run_does_not_keep_the_others_from_being_cleared(
+    pynet: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"cniVersion": 1, "name": "broken", "plugins": [{"type": "bridge"}]}
+    (tmp_path / "net.d/broken.conflist").write_text(json.dumps(broken))
+    monkeypatch.setattr(pynet.host, "leftovers", LiveHost(from_environment(pynet.environ)).leftovers)
+    status, out, err = pynet.run("gc broken")
+    text = "pynet: network broken: invalid configuration: key 'cniVersion': expected a string, got an integer\n"
+    assert (status, out, err) == (1, "There is nothing to give back.\n", text)
+    monkeypatch.undo()
+    pynet.host.unrunnable = {"broken"}
+    status, out, err = pynet.run("gc --force")
+    assert (status, pynet.host.given_back) == (1, {"mynet": [(GONE, "eth0"), (STOPPED, "eth0")]})
+    assert err == "pynet: network broken: this list cannot be run\n"
+
+
+def test_a_list_that_nobody_could_run_can_be_removed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.conflist"
+    path.write_text(json.dumps({"cniVersion": 1, "name": "broken", "plugins": [{"type": "bridge"}]}))
+    assert LiveHost(from_environment({"PYNET_CACHE_DIR": str(tmp_path)})).collect(str(path)) == []
+    assert capfd.readouterr().err == (
+        f"pynet: {path}: invalid configuration: key 'cniVersion': expected a string, got an integer; "
+        "nothing is collected through this list\n"
+    )
 
 
 def test_what_belongs_to_no_attachment_is_shown_and_freed(pynet: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
