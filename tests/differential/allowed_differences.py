@@ -355,12 +355,6 @@ def _(step: Step, seen: Difference) -> bool:
     return bool(_LEASE.fullmatch(seen.where)) and _owners(step.now) == _owners(step.there)
 
 
-@allowed("host-local", "`failed to allocate all requested IPs` names them in any order")
-def _(step: Step, _seen: Difference) -> bool:
-    mine, other = str(step.our_failure.get("msg")), str(step.their_failure.get("msg"))
-    return mine.startswith("failed to allocate all requested IPs") and sorted(mine.split()) == sorted(other.split())
-
-
 @allowed("host-local", "a requested address that is in no range is noticed after the ranges were served")
 def _(step: Step, seen: Difference) -> bool:
     mine, other = str(step.our_failure.get("msg")), str(step.their_failure.get("msg"))

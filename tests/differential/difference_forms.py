@@ -81,6 +81,12 @@ class Step(NamedTuple):
         """Our side has there what it had before the case, or only what stays on purpose."""
         return ours == self.start.get(where) or is_permanent(where, self.now, self.case)
 
+    def lost_the_interface(self, seen: Difference) -> bool:
+        """Of several routes to one network ours are those of the reference without the deleted interfaces'."""
+        ours, theirs = (set(text.split(" | ")) if text else set() for text in (seen.ours, seen.theirs))
+        deleted = [f" dev {each.request['ifname']} " for each in self.so_far if each.command == "DEL"]
+        return ours < theirs and all(any(name in f"{each} " for name in deleted) for each in theirs - ours)
+
 
 class Allowed(NamedTuple):
     """`row` is the first column of a row of docs/differences.md and the beginning of its second.  Where the first is
@@ -192,7 +198,7 @@ def deleted(where: str, reference: str, text: str) -> None:
         if seen.where.startswith("call/"):
             further = seen.where.endswith("/output") and _gets_further(step, where, pattern)
             return _better(step, "DEL", where, pattern) or (step.command == "DEL" and further)
-        inside = seen.ours is None and bool(re.match(r"c\d+/", seen.where))
+        inside = (seen.ours is None or step.lost_the_interface(seen)) and bool(re.match(r"c\d+/", seen.where))
         away = inside or step.gone(seen.where, seen.ours)
         return away and any(_better(each, "DEL", where, pattern) for each in step.so_far)
 

@@ -305,6 +305,15 @@ CASES: dict[str, dict[str, Any]] = {
         "plugins": [{"type": "ipvlan", "master": "up0", "linkInContainer": True, "ipam": _V4}],
         "setup": ["@c1 ip link add up0 type veth peer name up1", "@c1 ip link set up0 up"],
     },
+    "two interfaces behind a limit that is refused": {
+        "plugins": [{"type": "bridge", "ipam": _V4}, {"type": "bandwidth", "egressBurst": 8_000_000}],
+        "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
+    },
+    "two addresses of one range": {
+        "plugins": [
+            {"type": "host-local", "ipam": _V4, "runtimeConfig": {"ips": ["10.1.2.9", "10.1.2.77", "10.1.2.78"]}}
+        ],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
