@@ -1,4 +1,4 @@
-"""The differences of ptp, of static, and of host-local where addresses are asked for, that are meant; see `allowed_differences`."""
+"""The differences of ptp, of static, and of requests to host-local that are meant; see `allowed_differences`."""
 
 from __future__ import annotations
 
