@@ -61,7 +61,7 @@ def _without_bridge(
             if item.device not in shims and (item.device or not underlay.is_beside(item, parent, host))
         )
         around = host.replace(occupied=tuple(strangers))
-        others = tuple(each for each in networks if each not in near)
+        others = tuple(underlay.apart(request, each) if each in near else each for each in networks)
     occupied = _occupied(others, around, parent)
     subnets = _subnets(request, occupied, host.seed)
     subnets = [underlay.on_wire(subnet, parent, host) for subnet in subnets]

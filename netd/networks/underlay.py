@@ -82,6 +82,13 @@ def is_neighbour(request: Request, other: Network, parent: str) -> bool:
     )
 
 
+def apart(request: Request, neighbour: Network) -> Network:
+    """The neighbour without the subnets that the request asks for as well."""
+    wanted = [each.prefix for each in request.subnets]
+    kept = (each for each in neighbour.subnets if not any(each.prefix.overlaps(prefix) for prefix in wanted))
+    return neighbour.replace(subnets=tuple(kept))
+
+
 def _given_out(subnet: Subnet) -> tuple[Address, Address]:
     first, last = range_ends(subnet.prefix, subnet.ip_range) if subnet.ip_range else usable(subnet.prefix)
     return (first, last) if subnet.ip_range else (subnet.start or first, subnet.end or last)

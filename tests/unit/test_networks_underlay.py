@@ -246,6 +246,17 @@ def test_the_way_to_another_network_s_containers_is_no_obstacle() -> None:
         second("192.168.1.64/26")
 
 
+def test_neighbours_never_have_the_same_automatic_subnet() -> None:
+    both = {"subnets": [LAN], "ipv6": True}
+    low = network(planned("macvlan", ip_ranges=["192.168.1.64/27"], **both))
+    value = plan(
+        parse_request("lab", driver="macvlan", ip_ranges=["192.168.1.96/27"], **both), (low,), HOST, created=NOW
+    )
+    high = network(value)
+    assert [low.subnets[0].prefix, high.subnets[0].prefix] == [Prefix.parse(LAN)] * 2
+    assert not low.subnets[1].prefix.overlaps(high.subnets[1].prefix)
+
+
 def test_no_device_has_more_than_its_parent_s_mtu() -> None:
     host = HOST.replace(mtus=(("eth0", 1500), ("lo", 65536)))
     for driver, options in (("macvlan", []), ("vlan", ["vlan=5"])):
