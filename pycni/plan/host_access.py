@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 class EnsureHostAccess(ops.Step):
     """A macvlan device `name` on top of `parent` in the host namespace, up, with these addresses, and through it these
-    destinations.  It is the network's, not an attachment's: what was there before stays when this is undone."""
+    destinations.  It is the network's, not an attachment's, and others may use it at once: it stays when an ADD is
+    undone, and goes only when it cannot be completed by whoever made it."""
 
     name: str
     parent: str
@@ -28,17 +29,19 @@ class EnsureHostAccess(ops.Step):
 
     def apply(self, transaction: Transaction) -> None:
         host = transaction.place(ops.HOST)
-        link = host.link(self.name)
-        if link is None:
-            link = self._create(host)
-            index = link.index
-            transaction.on_undo(f"host access {self.name}", lambda: host.delete_link(index))
-        obstacle = self.obstacle(host)
-        if obstacle:
-            raise CniError(obstacle)
-        missing = self._missing(host, link)
-        if missing or not link.is_up:
-            host.configure(link.index, missing, ())
+        made = None if host.link(self.name) is not None else self._create(host)
+        try:
+            self._complete(host)
+        except CniError:
+            if made is not None:
+                host.delete_link(made.index)
+            raise
+
+    def _complete(self, host: NamespaceApi) -> None:
+        obstacle, link = self.obstacle(host), host.link(self.name)
+        if obstacle or link is None:
+            raise CniError(obstacle or f"host access {self.name} vanished while it was made")
+        self._ensure_addresses(host, link)
         for destination in self.routes:
             self._ensure_route(host, link, destination)
 
@@ -70,17 +73,29 @@ class EnsureHostAccess(ops.Step):
         present = {each.prefix for each in host.addresses(link.index)}
         return tuple(each for each in self.addresses if each not in present)
 
-    def _create(self, host: NamespaceApi) -> Link:
+    def _create(self, host: NamespaceApi) -> Link | None:
+        """None: another container's ADD was quicker."""
         parent = host.link(self.parent)
         if parent is None:
             raise CniError(f'failed to lookup master "{self.parent}": Link not found')
         try:
             return host.virtual().create(Macvlan("bridge"), self.name, host, parent.index)
         except KernelError as error:
-            link = host.link(self.name) if error.errno == EEXIST else None  # another container's ADD was quicker
-            if link is None:
+            if error.errno != EEXIST or host.link(self.name) is None:
                 raise CniError(f"failed to create host access {self.name}: {error.msg}") from None
-            return link
+            return None
+
+    def _ensure_addresses(self, host: NamespaceApi, link: Link) -> None:
+        missing = self._missing(host, link)
+        while missing or not link.is_up:
+            try:
+                host.configure(link.index, missing, ())
+                return
+            except KernelError as error:
+                left = self._missing(host, link) if error.errno == EEXIST else missing
+                if left == missing:
+                    raise
+                missing = left  # another container's ADD was quicker
 
     def _ensure_route(self, host: NamespaceApi, link: Link, destination: Prefix) -> None:
         if _leads(host, link, destination):

@@ -11,7 +11,9 @@ from fake_machine import NETNS, Machine
 
 from pycni.kernel.kinds import Macvlan
 from pycni.kernel.model import Route
+from pycni.plan.host_access import EnsureHostAccess
 from pycni.spec.address import Address, Prefix
+from pycni.spec.errors import CniError
 from pycni.spec.request import parse_config
 from pycni_plugins.macvlan.config import Keys, kind_of, mac_of, parse, with_arguments
 
@@ -160,6 +162,44 @@ def test_check_looks_at_host_access(machine: Machine) -> None:
     assert said() == "host access shim not found"
     machine.add("macvlan", whole, ifname="eth1")
     machine.succeeds("macvlan", "CHECK", {**whole, "prevResult": previous})
+
+
+def test_host_access_stays_when_the_add_that_made_it_fails(machine: Machine) -> None:
+    """Another container may have been attached meanwhile, and count on it."""
+    host = machine.host_namespace
+    refused = config(hostAccess=ACCESS, ipam={"type": "host-local", "subnet": "10.9.0.7/24"})
+    assert "host bits" in machine.error("macvlan", "ADD", refused)["msg"]
+    shim = host.link("shim")
+    assert shim is not None and [str(each.prefix) for each in host.addresses(shim.index)] == ["10.9.0.254/32"]
+    assert machine.container.link("eth0") is None
+
+
+def test_two_adds_make_host_access_at_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each finds no address there, and one of them is slower."""
+    host, whole = machine.host_namespace, config(hostAccess=ACCESS)
+    looks = [lambda *_: tuple(map(Prefix.parse, ACCESS["addresses"]))]
+    missing = EnsureHostAccess._missing
+    machine.add("macvlan", whole)
+    monkeypatch.setattr(EnsureHostAccess, "_missing", lambda *args: (looks.pop() if looks else missing)(*args))
+    machine.add("macvlan", whole, ifname="eth1")
+    assert looks == []
+    shim = host.link("shim")
+    assert shim is not None and len(host.addresses(shim.index)) == 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_host_access_that_cannot_be_completed_goes_with_its_maker(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CniError("host access shim: file exists")
+
+    host = machine.host_namespace
+    if there:
+        machine.add("macvlan", config(hostAccess=ACCESS), ifname="eth1")
+    monkeypatch.setattr(EnsureHostAccess, "_ensure_route", refuse)
+    assert machine.error("macvlan", "ADD", config(hostAccess=ACCESS))["msg"] == "host access shim: file exists"
+    assert (host.link("shim") is not None) == there
 
 
 def test_a_name_of_host_access_that_is_taken(machine: Machine) -> None:
