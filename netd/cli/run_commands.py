@@ -12,7 +12,7 @@ _NET, _DISK, _CAGE = "Network", "Files", "Limits and rights"
 _PROCESS = (
     switch("-i", "--interactive", help="keep standard input open"),
     switch("-t", "--tty", help="with a terminal"),
-    many("-e --env", "NAME[=VALUE]", "environment; without a value the one of here"),
+    many("-e --env", "NAME[=VALUE]", "environment; without a value the one of here, or none"),
     many("--env-file", "FILE", "lines of NAME=VALUE", completes="file"),
     text("-u --user", "USER[:GROUP]", "name or number"),
     text("-w --workdir", "DIR"),

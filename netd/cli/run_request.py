@@ -120,17 +120,18 @@ def _links(arguments: Arguments, mode: str) -> list[str]:
 
 
 def environment(arguments: Arguments, environ: Mapping[str, str]) -> list[str]:
-    """NAME=VALUE of --env-file, then of --env; a name alone takes its value from here, and is left out where it has
-    none.  InvalidParameter."""
+    """NAME=VALUE of --env-file, then of --env; a name alone takes its value from here.  Where it has none, one of
+    --env is sent alone, which takes the variable away, and one of a file is left out.  InvalidParameter."""
     found = []
-    for text in (*_lines("--env-file", arguments.env_file), *arguments.env):
-        name, equals, _ = text.partition("=")
-        if not name or any(char in " \t" for char in name):
-            raise InvalidParameter(f"--env {text!r}: expected NAME=VALUE or NAME")
-        if equals:
-            found.append(text)
-        elif name in environ:
-            found.append(f"{name}={environ[name]}")
+    for flag, texts in (("--env-file", _lines("--env-file", arguments.env_file)), ("--env", arguments.env)):
+        for text in texts:
+            name, equals, _ = text.partition("=")
+            if not name or any(char in " \t" for char in name):
+                raise InvalidParameter(f"--env {text!r}: expected NAME=VALUE or NAME")
+            if not equals and name in environ:
+                found.append(f"{name}={environ[name]}")
+            elif equals or flag == "--env":
+                found.append(text)
     return found
 
 

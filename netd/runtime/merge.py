@@ -35,7 +35,7 @@ def argv(config: ContainerConfig) -> list[str]:
 
 
 def _environment(defaults: list[str], wanted: list[str]) -> list[str]:
-    """The request's variables, then those of the image that it does not name; "NAME" alone takes one away."""
-    own = {entry.partition("=")[0] for entry in wanted}
-    inherited = [entry for entry in defaults if entry.partition("=")[0] not in own]
-    return [entry for entry in wanted if "=" in entry] + inherited
+    """The request's variables, the last of a name, then those of the image that it does not name.  A name alone stays,
+    and takes away what the process would have had by that name."""
+    own = {entry.partition("=")[0]: entry for entry in wanted}
+    return [*own.values(), *(entry for entry in defaults if entry.partition("=")[0] not in own)]

@@ -28,6 +28,11 @@ INSIDE = [
     (("-w", "/tmp/../etc"), "pwd", "/etc"),
     (("-h", "one"), "env", "HOSTNAME=one\nSHLVL=1\nHOME=/root\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/"),
     (("-e", "A=1", "-e", "B", "-e", "C="), "echo $A-${B-unset}-${C-unset}-", "1-unset--"),
+    (
+        ("-h", "one", "-e", "HOSTNAME", "-e", "A=1", "-e", "A=2"),
+        "env | sort",
+        "A=2\nHOME=/root\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/\nSHLVL=1",
+    ),
     (("-h", "a.b.org"), "hostname; cat /etc/hostname; tail -n 1 /etc/hosts | cut -f 2", "a.b.org\na.b.org\na.b.org a"),
     (
         ("-h", "a", "--domainname", "b.org"),

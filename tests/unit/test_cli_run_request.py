@@ -173,7 +173,15 @@ def test_environment(tmp_path: Path) -> None:
     env_file = tmp_path / "env"
     env_file.write_text("# comment\n\nA=1\n  B=two words\nHERE\nABSENT\n")
     line = f"--env-file {env_file} -e A=2 -e HERE -e ABSENT -e EMPTY="
-    assert body(line, {"HERE": "x"})["Env"] == ["A=1", "B=two words", "HERE=x", "A=2", "HERE=x", "EMPTY="]
+    assert body(line, {"HERE": "x"})["Env"] == [
+        "A=1",
+        "B=two words",
+        "HERE=x",
+        "A=2",
+        "HERE=x",
+        "ABSENT",
+        "EMPTY=",
+    ]
     label_file = tmp_path / "labels"
     label_file.write_text("a=1\nb=2\n")
     assert body(f"--label-file {label_file} -l b=3")["Labels"] == {"a": "1", "b": "3"}

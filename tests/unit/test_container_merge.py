@@ -44,7 +44,8 @@ def test_an_emptied_entry_point_takes_the_image_s_command_with_it() -> None:
 
 def test_variables_of_the_request_win_and_a_bare_name_removes() -> None:
     image = ImageConfig(cmd=["x"], env=["PATH=/bin", "A=1", "B=2"])
-    assert merged(CreateRequest(env=["A=own", "B", "C=3"]), image).env == ["A=own", "C=3", "PATH=/bin"]
+    assert merged(CreateRequest(env=["A=own", "B", "C=3"]), image).env == ["A=own", "B", "C=3", "PATH=/bin"]
+    assert merged(CreateRequest(env=["C=1", "A=1", "C=2"]), image).env == ["C=2", "A=1", "PATH=/bin", "B=2"]
 
 
 def test_the_image_fills_in_what_was_not_asked() -> None:
