@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,11 @@ from .host import Host, disposable_host
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "scripts" / "quickstart")
 FOREIGN_PLUGIN = "#!/bin/sh\necho somebody else\n"
+PIP = """#!/bin/sh
+here=$(cd "$(dirname "$0")" && pwd -P)
+printf '#!%s/python3\\nimport sys\\nprint(sys.prefix, *sys.argv[1:])\\n' "$here" >"$here/pynet"
+chmod 755 "$here/pynet"
+"""
 FOREIGN_CHAIN = "-N CNI-OTHERS", '-A CNI-OTHERS -m comment --comment "made by others" -j RETURN'
 
 
@@ -81,6 +88,29 @@ def test_what_was_there_before_stays(fresh_host: Host) -> None:
     assert fresh_host.run(pynet, "ls", "--format", "{{.Name}}") == "mynet\n"
     fresh_host.run(pynet, "rm", "mynet")
     fresh_host.run(pynet, "uninstall")
+
+
+def test_setup_where_the_folder_s_name_has_a_blank(tmp_path: Path) -> None:
+    """pip, here a stand-in, names such an interpreter in the first line of a script that is a file of ours."""
+    folder = tmp_path / "a checkout"
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (folder / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "setup", folder / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    shutil.copytree(ROOT / "launcher", folder / "launcher")
+    (folder / ".venv" / "pyvenv.cfg").write_text(
+        f"home = /usr/bin\ncommand = /usr/bin/python3 -m venv {folder}/.venv\n"
+    )
+    for name in ("python", "python3"):
+        (programs / name).symlink_to("/usr/bin/python3")
+    (programs / "pip").write_text(PIP)
+    (programs / "pip").chmod(0o755)
+    for _ in range(2):
+        done = subprocess.run([folder / "scripts" / "setup"], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = subprocess.run([programs / "pynet", "a b", "c"], capture_output=True, text=True, timeout=60, check=True)
+        assert said.stdout == f"{folder}/.venv a b c\n"
 
 
 def test_with_nerdctl_the_containers_of_both_engines_find_each_other(fresh_host: Host) -> None:
