@@ -183,7 +183,8 @@ deleted("tuning", "`args.cni.sysctl` without `sysctl` crashes", "^$")
 
 @allowed("bridge", "route `mtu` and `advmss` only travel in the result")
 def _(_step: Step, seen: Difference) -> bool:
-    return "/route/" in seen.where and re.sub(r" rtax[28] \d+", "", seen.ours or "") == seen.theirs
+    without = sorted(re.sub(r" rtax[28] \d+", "", seen.ours or "").split(" | "))
+    return "/route/" in seen.where and without == sorted((seen.theirs or "").split(" | "))
 
 
 @allowed("tuning", "`args.cni.sysctl` without `sysctl` crashes; a missing interface leaves the backup file")
@@ -367,7 +368,8 @@ def _(step: Step, seen: Difference) -> bool:
 @allowed("all", "a failed ADD leaves the veth pair")
 def _(step: Step, seen: Difference) -> bool:
     later = seen.where.startswith("call/") and step.command == "ADD" and step.history and step.add_failed()
-    if later and re.search("already exists|duplicate allocation", str(step.their_failure.get("msg"))):
+    left = "already exists|duplicate allocation|: file exists$|^failed to create macvlan: invalid argument$| UP: address already in use$"
+    if later and re.search(left, str(step.their_failure.get("msg"))):
         return True
     # seen.ours is as it was before; a bridge that lost its last port has neither a hardware address nor a carrier
     unmade = seen.ours == step.before.get(seen.where) or is_permanent(seen.where, step.now, step.case)

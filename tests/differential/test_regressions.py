@@ -314,6 +314,38 @@ CASES: dict[str, dict[str, Any]] = {
             {"type": "host-local", "ipam": _V4, "runtimeConfig": {"ips": ["10.1.2.9", "10.1.2.77", "10.1.2.78"]}}
         ],
     },
+    "two routes to one network, one with an mtu": {
+        "plugins": [
+            {
+                "type": "bridge",
+                "ipam": {
+                    **_V4,
+                    "routes": [
+                        {"dst": "198.51.100.7/32", "gw": "10.1.2.1", "mtu": 1300},
+                        {"dst": "198.51.100.7/32", "gw": "10.1.2.1", "priority": 7},
+                    ],
+                },
+            }
+        ],
+    },
+    "a failed ADD of macvlan, again": {
+        "plugins": [{"type": "macvlan", "master": "up0", "ipam": {**_V4, "resolvConf": "/run/none"}}],
+        "setup": ["ip link add up0 type veth peer name up1", "ip link set up0 up"],
+        "steps": ["ADD", "ADD", "DEL"],
+    },
+    "a failed ADD of macvlan that nothing may stand beside": {
+        "plugins": [
+            {"type": "macvlan", "master": "up0", "mode": "passthru", "ipam": {**_V4, "resolvConf": "/run/none"}}
+        ],
+        "setup": ["ip link add up0 type veth peer name up1", "ip link set up0 up"],
+        "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL"],
+    },
+    "a failed ADD of macvlan whose hardware address stays taken": {
+        "version": "0.1.0",
+        "plugins": [{"type": "macvlan", "master": "up0", "mac": "0a:00:00:00:00:01"}],
+        "setup": ["ip link add up0 type veth peer name up1", "ip link set up0 up"],
+        "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
