@@ -368,7 +368,8 @@ def _(step: Step, seen: Difference) -> bool:
 @allowed("all", "a failed ADD leaves the veth pair")
 def _(step: Step, seen: Difference) -> bool:
     later = seen.where.startswith("call/") and step.command == "ADD" and step.history and step.add_failed()
-    left = "already exists|duplicate allocation|: file exists$|^failed to create macvlan: invalid argument$| UP: address already in use$"
+    device = "^failed to create macvlan: invalid argument$|: file exists$| UP: address already in use$"
+    left = f"already exists|duplicate allocation|{device}"
     if later and re.search(left, str(step.their_failure.get("msg"))):
         return True
     # seen.ours is as it was before; a bridge that lost its last port has neither a hardware address nor a carrier
