@@ -18,12 +18,11 @@ from netd.runtime.lifecycle import Lifecycle
 from netd.runtime.model import Container
 from netd.runtime.parts import Parts
 from netd.runtime.restart import restarts_with_daemon
+from netd.runtime.start_order import waves
 from pycni.spec.errors import CniError
 
 _UNKNOWN = 255
 """The exit code of a process whose end nobody saw, docker's."""
-
-_JOINS = "container:"
 
 _log = logging.getLogger(__name__)
 
@@ -120,16 +119,15 @@ class Restorer:
                 _log.error("container %s, which nobody knows: %s", container_id, error)
 
     def apply_policies(self, entries: list[Entry], remove: Callable[[Entry], None]) -> None:
-        """Removes what is to be removed at its end, starts what is to run; those that join another's namespace last."""
+        """Removes what is to be removed at its end, starts what is to run, and what others need before them."""
         ended = [entry for entry in entries if entry.run is None]
         for entry in ended:
             if entry.container.host_config.auto_remove:
                 with entry.lock:
                     remove(entry)
-        wanted = [entry for entry in ended if _is_wanted(entry.container)]
-        joiners = [entry for entry in wanted if entry.container.host_config.network_mode.startswith(_JOINS)]
-        for wave in ([entry for entry in wanted if entry not in joiners], joiners):
-            wait([self._parts.monitor.submit(partial(self._start, entry)) for entry in wave])
+        wanted = {entry.container.id: entry for entry in ended if _is_wanted(entry.container)}
+        for wave in waves(entry.container for entry in wanted.values()):
+            wait([self._parts.monitor.submit(partial(self._start, wanted[each.id])) for each in wave])
 
     def _start(self, entry: Entry) -> None:
         with entry.lock:

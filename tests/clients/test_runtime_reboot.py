@@ -71,6 +71,8 @@ def test_a_reboot(machine: Runtime) -> None:
     runtime.echo("static", *net, "--restart", "unless-stopped", "--ip", "10.99.0.77", "-p", "8081:80/udp")
     runtime.serve("default", "--restart", "always", "-p", "8082:80")
     runtime.start("joiner", "--network", "container:always", "--restart", "always")
+    runtime.start("second", "--network", "container:joiner", "--restart", "unless-stopped")
+    runtime.start("linked", "--link", "default:store", "--restart", "always")
     runtime.start("stopped", *net, "--restart", "unless-stopped")
     runtime.start("failure", *net, "--restart", "on-failure:3")
     runtime.start("never", *net)
@@ -84,7 +86,7 @@ def test_a_reboot(machine: Runtime) -> None:
 
     reboot(runtime)
 
-    running = {"always", "static", "default", "joiner", "failure"}
+    running = {"always", "static", "default", "joiner", "second", "linked", "failure"}
     wait_until(
         lambda: set(runtime("ps", "--format", "{{.Names}}").split()) == running, "the policies to be followed", 20
     )
@@ -103,6 +105,7 @@ def test_a_reboot(machine: Runtime) -> None:
     assert static.address("mynet") == "10.99.0.77"
     assert lookup(static.net, "always", "www", "static") == [[always.address("mynet")]] * 2 + [["10.99.0.77"]]
     assert lookup(static.net, "never", "brief", "stopped") == [[], [], []]
+    assert fetch(RuntimeContainer(runtime, "linked").run, "store") == "default"
     joiner = RuntimeContainer(runtime, "joiner")
     assert joiner.run("readlink", "/proc/self/ns/net") == always.run("readlink", "/proc/self/ns/net")
     assert asks(joiner.net, "tcp,127.0.0.1,80") == "always 127.0.0.1"
