@@ -5,9 +5,11 @@ The plugins are run as any runtime runs them, so the attachment is in libcni's c
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from netd.networks import directory
 from netd.networks.errors import AlreadyConnected, InvalidRequest, NetworkError, NotFound
@@ -57,8 +59,28 @@ def connect(wanted: str, wish: Wish, places: Places, environ: Mapping[str, str])
     with Namespace.open(wish.netns) as namespace, Namespace.current() as own:
         if namespace.identity == own.identity:
             raise InvalidRequest(f"namespace {wish.netns}: is the host's own")
-        present = {link.name for link in namespace.links()}
-    _refuse_second(wanted, wish, places, present)
+        with _alone(namespace, places):
+            present = {link.name for link in namespace.links()}
+            _refuse_second(wanted, wish, places, present)
+            return _add(network, wish, present, places, environ)
+
+
+@contextmanager
+def _alone(namespace: Namespace, places: Places) -> Iterator[None]:
+    """Meanwhile nobody else connects this namespace: two would choose one name for their interfaces, and who fails for
+    that would take the other's away.  A lock of bytes, as there are namespaces.  OSError."""
+    os.makedirs(places.run_dir, 0o755, exist_ok=True)
+    descriptor = os.open(f"{places.run_dir}/connect.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, namespace.identity[1])
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _add(
+    network: NetworkList, wish: Wish, present: set[str], places: Places, environ: Mapping[str, str]
+) -> tuple[Attachment, Result]:
     ifname = wish.ifname or next(name for name in (f"eth{number}" for number in range(1000)) if name not in present)
     if ifname in present:
         raise InvalidRequest(f"--ifname {ifname}: the namespace {wish.netns} has an interface of this name")

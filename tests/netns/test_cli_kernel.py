@@ -177,6 +177,17 @@ def test_of_two_creating_one_name_one_wins(host: Sandbox) -> None:
     assert sorted(out.split()) == ["0", "1", "1", "1"]
 
 
+def test_a_namespace_that_is_connected_to_several_networks_at_once(host: Sandbox) -> None:
+    """Each has an interface of its own; none fails, and takes another's away, because both chose one name."""
+    plugin_dir(host)
+    host.ok("ip netns add web; for n in a b c; do pynet create --no-dns $n; done")
+    host.ok("for n in a b c; do pynet connect $n ns:/run/netns/web & done; wait")
+    names = host.ok("ip -n web -br link | cut -d@ -f1").split()
+    assert sorted(name for name in names if name.startswith("eth")) == ["eth0", "eth1", "eth2"]
+    host.ok("for n in a b c; do pynet disconnect $n ns:/run/netns/web & done; wait")
+    assert "eth" not in host.ok("ip -n web -br link")
+
+
 def test_the_hosts_own_namespace_is_not_connected(host: Sandbox) -> None:
     plugin_dir(host)
     host.ok("pynet create mynet")
