@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,9 +78,7 @@ def load(directory: str) -> Inventory:
     for path in _files(directory):
         is_retired = path.endswith(RETIRED)
         try:
-            with open(path, encoding="utf-8") as stream:
-                text = stream.read()
-            network = read(json.loads(text), path.removesuffix(RETIRED))
+            network = read(json.loads(_content(path)), path.removesuffix(RETIRED))
         except FileNotFoundError:
             continue
         except (OSError, ValueError, RecursionError, Malformed) as error:
@@ -90,6 +89,15 @@ def load(directory: str) -> Inventory:
         else:
             networks.append(network if network.created else network.replace(created=_changed(path)))
     return Inventory(tuple(networks), tuple(unreadable), tuple(retired))
+
+
+def _content(path: str) -> str:
+    # a FIFO or a device would keep who reads it waiting, or never end
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, encoding="utf-8") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a file")
+        return stream.read()
 
 
 def _files(directory: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_what_a_killed_create_left_is_swept(places: Places, host: FakeHost) -> N
 
 RACER = """
 import sys
+import threading
 from netd.networks import directory
 from netd.networks.errors import NameTaken
 sys.stdin.read(1)
@@ -144,6 +146,20 @@ def test_every_kind_of_list_is_seen(places: Places) -> None:
     assert reasons["broken.conflist"].startswith("not JSON")
     assert reasons["empty.conflist"] == "has no plugins"
     assert reasons["climb.conflist"] == "'../climb' is no network name"
+
+
+def test_what_is_no_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.conflist")
+    os.symlink("/dev/zero", tmp_path / "endless.conflist")
+    os.mkdir(tmp_path / "inner")
+    os.mkfifo(tmp_path / "inner" / "fifo.conflist")
+    found: list[directory.Inventory] = []
+    # a daemon's thread: one that waits for ever does not keep the tests from ending
+    reader = threading.Thread(target=lambda: found.append(directory.load(str(tmp_path))), daemon=True)
+    reader.start()
+    reader.join(10)
+    reasons = [(os.path.relpath(each.file, tmp_path), each.reason) for each in found[0].unreadable]
+    assert reasons == [(name, "not a file") for name in ("a.conflist", "endless.conflist", "inner/fifo.conflist")]
 
 
 def test_networks_are_found_by_name_id_and_unique_prefix(places: Places, host: FakeHost) -> None:
