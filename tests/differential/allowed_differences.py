@@ -249,7 +249,7 @@ def _(step: Step, seen: Difference) -> bool:
 
 
 def _without_versions(text: str | None) -> str:
-    return re.sub(r'"version": "[46]?"', "", text or "")
+    return re.sub(r'"version": "[^"]*"', "", text or "")
 
 
 def _without_attributes(text: str | None) -> Any:

@@ -346,6 +346,16 @@ CASES: dict[str, dict[str, Any]] = {
         "setup": ["ip link add up0 type veth peer name up1", "ip link set up0 up"],
         "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
     },
+    "an address whose version is none": {
+        "version": "0.4.0",
+        "prevResult": {
+            "cniVersion": "0.4.0",
+            "ips": [{"address": "fd00:1::2/64"}, {"address": "fd00:1::3/64", "version": "x"}],
+            "dns": {},
+        },
+        "plugins": [{"type": "bandwidth"}],
+        "steps": ["ADD", "CHECK", "DEL"],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
