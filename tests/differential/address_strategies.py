@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from case_strategies import Config, Strategy, some
+from case_strategies import Config, Strategy, mostly, some
 from hypothesis import strategies as st
 
 SUBNETS4 = ("10.1.2.0/24", "10.1.2.0/30", "10.1.4.0/28", "192.168.7.128/25", "10.0.0.0/8")
@@ -45,23 +45,23 @@ bad_ranges = st.sampled_from(BAD_SUBNETS).map(lambda text: {"subnet": text})
 @st.composite
 def routes(draw: st.DrawFn) -> Config:
     """Mostly such as the kernel takes: without a gateway, or with one on the subnet of the first address."""
-    destination = draw(st.sampled_from(DESTINATIONS))
+    destination = draw(mostly(tuple(each for each in DESTINATIONS if ":" not in each), DESTINATIONS, 3))
     route: Config = {"dst": destination}
     four = ":" not in destination
     if draw(st.booleans()):
         route["gw"] = draw(
-            st.sampled_from(
-                ("10.1.2.1", "10.1.2.2", "10.1.4.1", "10.250.0.1") if four else ("fd00:1::1", "fd00:2::1", "fe80::1")
-            )
+            mostly(("10.1.2.1", "10.1.2.9"), ("10.1.2.2", "10.1.4.1", "10.250.0.1"), 6)
+            if four
+            else mostly(("fd00:1::1",), ("fd00:2::1", "fe80::1"), 6)
         )
     for key, values in (
         ("mtu", (1300,)),
         ("advmss", (1200,)),
         ("priority", (7, 100)),
         ("table", (100, 254, 1000)),
-        ("scope", (0, 253)),
+        ("scope", (0, 0, 253)),
     ):
-        if draw(st.integers(0, 7)) == 7:
+        if draw(st.integers(0, 3)) == 3:
             route[key] = draw(st.sampled_from(values))
     return route
 
@@ -106,13 +106,13 @@ sortlist 1
 RESOLV_PATH = "/run/resolv.conf"
 
 
-def host_local(sets: Strategy = good_range_sets, most: int = 2) -> Strategy:
+def host_local(sets: Strategy = good_range_sets, most: int = 4) -> Strategy:
     """An `ipam` object."""
     return some(
         {"type": st.just("host-local"), "ranges": sets},
         {
             "routes": route_lists | default_routes,
-            "resolvConf": st.sampled_from((RESOLV_PATH, "/run/no-resolv.conf", "")),
+            "resolvConf": mostly((RESOLV_PATH, RESOLV_PATH, ""), ("/run/no-resolv.conf",)),
             "dataDir": st.just("/run/leases"),
         },
         most,
@@ -132,7 +132,11 @@ old_style = some(
     5,
 )
 
-asked_addresses = st.lists(
-    st.sampled_from(("10.1.2.77", "10.1.2.1", "10.1.2.30/24", "fd00:1::77", "10.1.4.9", "fd00:2::9/64", "bad", "")),
-    max_size=2,
+asked_addresses = mostly(
+    ([], ["10.1.2.77"], ["10.1.2.30/24"], ["10.1.2.77", "fd00:1::77"]),
+    st.lists(
+        st.sampled_from(("10.1.2.77", "10.1.2.1", "10.1.2.30/24", "fd00:1::77", "10.1.4.9", "fd00:2::9/64", "bad", "")),
+        max_size=2,
+    ),
+    4,
 )

@@ -22,12 +22,23 @@ strange_versions = st.sampled_from(
 # the engine is what is used; the others are the same code reached otherwise
 ways = st.sampled_from(("engine",) * 8 + ("lone", "twin"))
 
+
+def mostly(good: Strategy | tuple[Any, ...], bad: Strategy | tuple[Any, ...], often: int = 12) -> Strategy:
+    """Values that are served, one time in `often` one that may be refused: with many keys in a case each has to be good
+    most of the time, or hardly any is ever served."""
+    one, other = (each if isinstance(each, st.SearchStrategy) else st.sampled_from(each) for each in (good, bad))
+    return st.integers(1, often).flatmap(lambda number: other if number == often else one)
+
+
 macs = st.sampled_from((FIXED_MAC, OTHER_MAC, "0A:00:00:00:00:03"))
 bad_macs = st.sampled_from(
     ("", "0a:00:00:00:00", "0a:00:00:00:00:01:02:03", "x", "0a-00-00-00-00-04", "0a00.0000.0005")
 )
 
+any_macs = mostly(macs, bad_macs)
+
 _words = st.sampled_from(("example.org", "a", "ndots:2", "10.9.9.9", "fd00::53", ""))
+
 dns = st.fixed_dictionaries(
     {},
     optional={
@@ -42,9 +53,9 @@ junk = st.sampled_from(
     (None, "", "x", 0, 1, -1, 1.5, 1 << 33, True, [], ["x"], [1], [None], {}, {"a": 1}, [{}], "10.1.2.3")
 )
 
-cni_args = st.sampled_from(
+_any_args = st.sampled_from(
     (
-        *("",) * 6,
+        "",
         "IgnoreUnknown=1;K=V",
         "K=V;L=W",
         "BAD",
@@ -67,6 +78,18 @@ cni_args = st.sampled_from(
         "IgnoreUnknown=1;MAC=bad",
         "GATEWAY=10.1.2.1",
     )
+)
+cni_args = mostly(
+    (
+        *("",) * 6,
+        "IgnoreUnknown=1;K=V",
+        "IgnoreUnknown=1;IP=10.1.2.9",
+        "IgnoreUnknown=1;IP=10.1.2.9;MAC=0a:00:00:00:00:07;GATEWAY=10.1.2.1",
+        "K8S_POD_NAME=p;IgnoreUnknown=true",
+        "IgnoreUnknown=TRUE;MAC=0a:00:00:00:00:07",
+    ),
+    _any_args,
+    4,
 )
 
 GONE = {"command": "DEL", "vanish": True}
@@ -128,7 +151,7 @@ def odd_case(key: str, how: int) -> str:
 
 
 @st.composite
-def spoiled(draw: st.DrawFn, configs: Strategy, values: Strategy = junk, often: int = 3) -> Config:
+def spoiled(draw: st.DrawFn, configs: Strategy, values: Strategy = junk, often: int = 4) -> Config:
     """A configuration, one time in `often` with a part replaced, removed or spelt in another case."""
     config: Config = copy.deepcopy(draw(configs))
     if draw(st.integers(1, often)) != often:
@@ -152,8 +175,8 @@ def spoiled(draw: st.DrawFn, configs: Strategy, values: Strategy = junk, often: 
     return config
 
 
-def some(required: dict[str, Strategy], optional: dict[str, Strategy], most: int = 4) -> Strategy:
-    """An object with the required keys and a few of the others."""
+def some(required: dict[str, Strategy], optional: dict[str, Strategy], most: int = 8) -> Strategy:
+    """An object with the required keys and up to `most` of the others, half of that on the average, five at most."""
 
     @st.composite
     def build(draw: st.DrawFn) -> Config:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contract_keys import drawn
+from contract_keys import drawn, met
 from difference_forms import ALLOWED, Allowed, Difference, Step, is_permanent
 from twin_pair import Pair
 
@@ -75,14 +75,15 @@ class Comparison:
         """Part of the time that differences have to go away; less while a failure is made smaller."""
         self.calls = 0
         self.keys: Counter[str] = Counter()
-        """In how many cases each key was (`contract_keys`)."""
+        """In how many cases each key was, and each pair of keys in ADDs that came to a result (`contract_keys`)."""
 
     def run(self, case: dict[str, Any], alter: tuple[int, str] | None = None) -> list[Finding]:
         """What is not explained; after the first step where something is not, nothing more is done.  `alter` is for
         the comparison's own tests: a command for our side alone after that step."""
         full = completed(case)
         self.cases += alter is None
-        self.keys.update(set(drawn(full)))
+        keys = set(drawn(full))
+        self.keys.update(keys)
         self.pair.both("begin", full)
         deadline = time.monotonic() + SETTLING_SECONDS * self.patience
         while True:
@@ -115,6 +116,8 @@ class Comparison:
                 return [Finding(f"step {number}: {json.dumps(each)}", found)]
             before = ours[1]
             history.append(step)
+        if any(each.command == "ADD" and each.ours and not each.our_failure for each in history):
+            self.keys.update(met(keys))
         deadline = time.monotonic() + SETTLING_SECONDS * self.patience
         while True:
             # what our reaper takes away is gone a little later

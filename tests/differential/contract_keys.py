@@ -2,14 +2,16 @@
 
     contract_keys.py DIRECTORY
 
-adds up the `keys-*.json` of a run's processes; exit status 1 names what is missing."""
+adds up the `keys-*.json` of a run's processes; exit status 1 names what is missing.  It also says how many pairs of
+keys met in an ADD that came to a result, which is what tells whether combinations of keys are compared at all."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,16 @@ def _paths(value: Any, before: str = "") -> Iterator[str]:
         yield f"{before}={value}"
 
 
+_TABLE = frozenset(f"{kind}:{key}" for kind, keys in KEYS.items() for key in keys if kind != "any")
+RESULT = "an ADD came to a result"
+
+
+def met(found: Iterable[str]) -> Iterator[str]:
+    """What an ADD that came to a result counts for: itself, and each two of the table's keys in its case."""
+    yield RESULT
+    yield from (" + ".join(pair) for pair in combinations(sorted(_TABLE.intersection(found)), 2))
+
+
 def missing(found: Counter[str]) -> list[str]:
     return [f"{kind}: {key}" for kind, keys in KEYS.items() for key in keys if not found[f"{kind}:{key}"]]
 
@@ -135,6 +147,8 @@ def main(directory: str) -> int:
     rarest = min(((found[f"{kind}:{key}"], f"{kind}: {key}") for kind, keys in KEYS.items() for key in keys))
     total = sum(map(len, KEYS.values()))
     print(f"differential: {total - len(absent)} of {total} keys drawn, the rarest {rarest[0]} times ({rarest[1]})")
+    together = sum(" + " in each for each in found)
+    print(f"differential: an ADD came to a result in {found[RESULT]} cases, in which {together} pairs of keys met")
     for each in absent:
         print(f"differential: never drawn: {each}")
     return 1 if absent else 0

@@ -4,30 +4,24 @@ cases run in the ring vm."""
 from __future__ import annotations
 
 from address_strategies import host_local
-from case_strategies import some
+from case_strategies import mostly, some
 from hypothesis import strategies as st
-from test_devices import INSIDE, UPLINK, device, ipam
+from test_devices import device, ipam, masters, mtus
 
-_masters = st.sampled_from(("up0", "up0", "up0", "none", ""))
-_modes = st.sampled_from(("l2", "l3", "l3s", "x"))
-_names = st.sampled_from(("red", "eth0", ""))
-_mtus = st.sampled_from((0, 1400, 1450, 1451, -1))
+_names = mostly(("red",), ("eth0", ""), 4)
 vlan = device(
     "vlan",
-    {"master": _masters},
-    {"vlanId": st.sampled_from((0, 5, 4094, 4095, -1)), "mtu": _mtus, "linkInContainer": st.booleans()},
-    4,
+    {"master": masters, "vlanId": mostly((5, 4094), (0, 4095, -1), 6)},
+    {"mtu": mtus, "linkInContainer": st.booleans()},
 )
 ipvlan = device(
     "ipvlan",
-    {},
+    {"master": masters},
     {
-        "master": _masters,
-        "mode": st.sampled_from(("l2", "l3", "l3s", "x")),
-        "mtu": _mtus,
+        "mode": mostly(("l2", "l3", "l3s"), ("x",)),
+        "mtu": mtus,
         "linkInContainer": st.booleans(),
     },
-    4,
 )
 dummy = some({"type": st.just("dummy")}, {"ipam": ipam}, 1)
 _bridge = some({"type": st.just("bridge"), "ipam": host_local(most=0)}, {}, 0)
@@ -48,6 +42,4 @@ bridge_vlan = some(
         "vlanTrunk": st.just([{"minID": 5, "maxID": 7}, {"id": 9}]),
         "macspoofchk": st.just(True),
     },
-    3,
 )
-uplinks = st.sampled_from((UPLINK, INSIDE)).map(lambda setup: {"setup": setup})

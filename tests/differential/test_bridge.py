@@ -12,7 +12,7 @@ from address_strategies import (
     host_local,
     range_sets,
 )
-from case_strategies import bad_macs, cases, dns, macs, some, spoiled
+from case_strategies import any_macs, cases, dns, mostly, some, spoiled
 from comparison import Comparison
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,35 +31,34 @@ _trunks = st.lists(
 )
 _runtime = some(
     {},
-    {"mac": macs | bad_macs, "ips": asked_addresses, "ipRanges": good_range_sets},
-    2,
+    {"mac": any_macs, "ips": asked_addresses, "ipRanges": good_range_sets},
 )
 _keys: dict[str, Any] = {
     "isGateway": st.booleans(),
     "isDefaultGateway": st.just(True),
     "forceAddress": st.booleans(),
     "ipMasq": st.just(True),
-    "ipMasqBackend": st.sampled_from(("iptables", "iptables", "nftables", "", "x")),
-    "mtu": st.sampled_from((0, 1400, 9000, 68, 67, -5, 65535, 65536)),
+    "ipMasqBackend": mostly(("iptables", "iptables", "nftables"), ("", "x")),
+    "mtu": mostly((0, 1400, 9000, 1280), (68, 67, -5, 65535, 65536)),
     "hairpinMode": st.booleans(),
     "promiscMode": st.booleans(),
-    "vlan": st.sampled_from((0, 4095, -1)),
-    "vlanTrunk": _trunks,
+    "vlan": mostly((0,), (4095, -1), 6),
+    "vlanTrunk": mostly(st.just([]), _trunks, 4),
     "macspoofchk": st.booleans(),
     "enabledad": st.booleans(),
-    "disableContainerInterface": st.booleans(),
+    "disableContainerInterface": mostly((False,), (True,), 8),
     "portIsolation": st.booleans(),
     "preserveDefaultVlan": st.booleans(),
     "dns": dns,
-    "bridge": st.sampled_from(("br1", "br-other", "br.1", "a-name-too-long-", "lo", "", "br/1", "br 1")),
-    "args": some({}, {"cni": some({}, {"mac": macs | bad_macs, "ips": asked_addresses})}),
+    "bridge": mostly(("br1", "br-other", "br.1"), ("a-name-too-long-", "lo", "", "br/1", "br 1"), 8),
+    "args": some({}, {"cni": some({}, {"mac": any_macs, "ips": asked_addresses})}),
     "runtimeConfig": _runtime,
     "capabilities": st.just({"mac": True}),
 }
 _required: dict[str, Any] = {"type": st.just("bridge")}
-_layer3 = some({**_required, "ipam": host_local(most=2)}, _keys, 4)
-_any_ranges = some({**_required, "ipam": host_local(range_sets)}, _keys, 1)
-_layer2 = some(_required, _keys, 4)
+_layer3 = some({**_required, "ipam": host_local()}, _keys, 12)
+_any_ranges = some({**_required, "ipam": host_local(range_sets)}, _keys, 4)
+_layer2 = some(_required, _keys, 12)
 
 _files = st.just({"files": {RESOLV_PATH: RESOLV_CONF}})
 _surroundings = st.sampled_from(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from address_strategies import host_local
-from case_strategies import bad_macs, cases, macs, some, spoiled
+from case_strategies import any_macs, cases, mostly, some, spoiled
 from comparison import Comparison
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,32 +35,56 @@ bad_mappings = st.lists(
 )
 _conditions4 = st.sampled_from(([], ["-s", "192.0.2.0/24"], ["!", "-d", "192.0.2.1"], ["-i", "lo"]))
 _conditions6 = st.sampled_from(([], ["-s", "fd99::/64"], ["!", "-s", "fd98::/64"]))
-portmap = some(
-    {"type": st.just("portmap"), "runtimeConfig": some({"portMappings": mappings}, {})},
-    {
-        "snat": st.booleans(),
-        "masqAll": st.booleans(),
-        "markMasqBit": st.sampled_from((0, 13, 31, 32, -1, 5)),
-        "externalSetMarkChain": st.sampled_from(("NO-SUCH-CHAIN", "", "OUTPUT-MARK")),
-        "conditionsV4": _conditions4 | st.just(["ip", "saddr", "192.0.2.0/24"]),
-        "conditionsV6": _conditions6 | st.just(["ip6", "saddr", "fd99::/64"]),
-        "backend": st.sampled_from(("iptables", "iptables", "", "x")),
-        "runtimeConfig": some({}, {"portMappings": bad_mappings}),
-        "capabilities": st.just({"portMappings": True}),
-    },
-    3,
+_bits = mostly((0, 13, 31, 5), (32, -1))
+_chains = mostly(("OUTPUT-MARK",), ("NO-SUCH-CHAIN", ""), 6)
+# both are refused
+_marks = st.one_of(
+    st.just({}),
+    some({"markMasqBit": _bits}, {}),
+    some({"externalSetMarkChain": _chains}, {}),
+    some({}, {"markMasqBit": _bits, "externalSetMarkChain": _chains}),
+)
+MARKING = ["iptables -t nat -N OUTPUT-MARK", "ip6tables -t nat -N OUTPUT-MARK"]
+portmap = st.builds(
+    lambda config, mark: {**config, **mark},
+    some(
+        {
+            "type": st.just("portmap"),
+            "runtimeConfig": mostly(some({"portMappings": mappings}, {}), some({}, {"portMappings": bad_mappings}), 8),
+        },
+        {
+            "snat": st.booleans(),
+            "masqAll": st.booleans(),
+            "conditionsV4": mostly(_conditions4, st.just(["ip", "saddr", "192.0.2.0/24"])),
+            "conditionsV6": mostly(_conditions6, st.just(["ip6", "saddr", "fd99::/64"])),
+            "backend": mostly(("iptables",), ("", "x")),
+            "capabilities": st.just({"portMappings": True}),
+        },
+    ),
+    _marks,
 )
 firewall = some(
     {"type": st.just("firewall")},
     {
-        "backend": st.sampled_from(("iptables", "", "auto")),
-        "iptablesAdminChainName": st.sampled_from(("CNI-ADMIN", "OPERATOR", "", "CNI-FORWARD-X")),
-        "ingressPolicy": st.sampled_from(("", "open", "same-bridge", "isolated", "x")),
+        "backend": mostly(("iptables", ""), ("auto",)),
+        "iptablesAdminChainName": mostly(("CNI-ADMIN", "OPERATOR", "CNI-FORWARD-X"), ("",)),
+        "ingressPolicy": mostly(("", "open", "same-bridge", "isolated"), ("x",)),
         "firewalldZone": st.sampled_from(("trusted", "public")),
     },
-    3,
 )
-_sysctls = st.dictionaries(
+_good_sysctls = st.fixed_dictionaries(
+    {},
+    optional={
+        "net.ipv4.conf.IFNAME.arp_filter": st.sampled_from(("1", "0")),
+        "net/ipv4/conf/IFNAME/log_martians": st.sampled_from(("1", "0")),
+        "net.ipv4.conf.all.rp_filter": st.sampled_from(("1", "0", "2")),
+        "net.core.somaxconn": st.sampled_from(("100", "1\n")),
+        "net.ipv6.conf.IFNAME.autoconf": st.sampled_from(("1", "0")),
+        "net.ipv4.ip_local_port_range": st.sampled_from(("100\t200", "100 200")),
+        "net.ipv4.ping_group_range": st.sampled_from(("1\t2", "100 200")),
+    },
+)
+_any_sysctls = st.dictionaries(
     st.sampled_from(
         (
             "net.ipv4.conf.IFNAME.arp_filter",
@@ -81,6 +105,7 @@ _sysctls = st.dictionaries(
     st.sampled_from(("1", "0", "2", "", "x", "100\t200", "1\n", "100 200")),
     max_size=3,
 )
+_sysctls = mostly(_good_sysctls, _any_sysctls, 4)
 WATCHED = [
     "net/ipv4/conf/eth0/arp_filter",
     "net/ipv4/conf/eth0/log_martians",
@@ -91,10 +116,10 @@ WATCHED = [
     "net/ipv4/ping_group_range",
 ]
 _attributes: dict[str, Any] = {
-    "mac": macs | bad_macs,
+    "mac": any_macs,
     "promisc": st.booleans(),
-    "mtu": st.sampled_from((0, 1400, 68, 65536, -1, 1280)),
-    "txQLen": st.sampled_from((0, 500, -1)),
+    "mtu": mostly((0, 1400, 1280), (68, 65536, -1)),
+    "txQLen": mostly((0, 500), (-1,)),
     "allmulti": st.booleans(),
     "sysctl": _sysctls,
 }
@@ -103,10 +128,9 @@ tuning = some(
     {
         **_attributes,
         "dataDir": st.sampled_from(("/run/cni/elsewhere", "/run/cni/tuning")),
-        "args": some({}, {"cni": some({}, _attributes, 2)}),
-        "runtimeConfig": some({}, {"mac": macs | bad_macs}),
+        "args": some({}, {"cni": some({}, _attributes)}),
+        "runtimeConfig": some({}, {"mac": any_macs}),
     },
-    4,
 )
 _allowlist = st.sampled_from(
     (
@@ -117,7 +141,8 @@ _allowlist = st.sampled_from(
         {"/etc/cni/tuning/allowlist.conf": "\n"},
     )
 )
-_extra = st.builds(lambda files: {"files": files, "sysctls": WATCHED}, _allowlist)
+_extra = st.builds(lambda files: {"files": files, "sysctls": WATCHED, "setup": MARKING}, _allowlist)
+_marking = st.just({"setup": MARKING})
 _bridge = some(
     {"type": st.just("bridge"), "ipam": host_local(most=0)}, {"isGateway": st.just(True), "ipMasq": st.just(True)}, 2
 )
@@ -152,7 +177,7 @@ def _chain(*more: Any) -> Any:
 
 
 @share(12)
-@given(cases(_chain(_bridge, spoiled(portmap, often=6)), version=_versions))
+@given(cases(_chain(_bridge, spoiled(portmap, often=6)), version=_versions, extra=_marking))
 def test_portmap(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)
 

@@ -7,20 +7,21 @@ from typing import Any
 
 from case_strategies import cases, spoiled
 from comparison import Comparison
-from driver_strategies import bridge_vlan, dummy, ipvlan, uplinks, vlan, vrf
+from driver_strategies import bridge_vlan, dummy, ipvlan, vlan, vrf
 from hypothesis import given
 from hypothesis import strategies as st
+from test_devices import placed
 from verdict import judge, share
 
 
 @share(0.6)
-@given(cases(st.tuples(spoiled(vlan, often=6)).map(list), extra=uplinks))
+@given(placed(cases(st.tuples(spoiled(vlan, often=6)).map(list))))
 def test_vlan(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)
 
 
 @share(0.6)
-@given(cases(st.tuples(spoiled(ipvlan, often=6)).map(list), extra=uplinks))
+@given(placed(cases(st.tuples(spoiled(ipvlan, often=6)).map(list))))
 def test_ipvlan(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)
 

@@ -40,7 +40,6 @@ _config = some(
         "runtimeConfig": some({}, {"ips": asked_addresses, "ipRanges": range_sets}),
         "dns": st.just({"nameservers": ["10.9.9.9"]}),
     },
-    2,
 )
 
 

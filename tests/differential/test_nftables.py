@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from address_strategies import host_local
-from case_strategies import cases, collected, some, spoiled
+from case_strategies import cases, collected, mostly, some, spoiled
 from comparison import Comparison
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,6 @@ _masquerading = some(
         "ipam": host_local(most=0),
     },
     {"isGateway": st.just(True), "isDefaultGateway": st.just(True), "mtu": st.just(1400), "bridge": st.just("br1")},
-    2,
 )
 _routed = some({"ipam": host_local(most=0)}, {}, 0).map(
     lambda config: {"type": "ptp", "ipMasq": True, "ipMasqBackend": "nftables", **config}
@@ -38,12 +37,12 @@ portmap_nftables = some(
     {
         "snat": st.booleans(),
         "masqAll": st.booleans(),
-        "markMasqBit": st.sampled_from((5, 32)),
-        "conditionsV4": _conditions4 | st.sampled_from(([], ["-s", "192.0.2.0/24"])),
+        "markMasqBit": mostly((5,), (32,)),
+        "conditionsV4": mostly(_conditions4, ([], ["-s", "192.0.2.0/24"]), 4),
         "conditionsV6": _conditions6,
         "externalSetMarkChain": st.sampled_from(("", "OUTPUT-MARK")),
     },
-    3,
+    5,
 )
 _firewall = st.builds(lambda config: {**config, "backend": "nftables"}, firewall)
 

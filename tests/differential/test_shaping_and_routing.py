@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from address_strategies import default_routes, host_local
-from case_strategies import cases, some, spoiled
+from case_strategies import cases, mostly, some, spoiled
 from comparison import Comparison
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ _pairs = st.sampled_from(
         {"ingressRate": 0, "ingressBurst": 0},
     )
 )
-_limits = _pairs | _pairs | _good_limits | some({}, dict.fromkeys(_KEYS, _bits))
+_limits = mostly(_pairs, _good_limits | some({}, dict.fromkeys(_KEYS, _bits)), 3)
 bandwidth = st.one_of(
     _limits.map(lambda limits: {"type": "bandwidth", **limits}),
     _limits.map(lambda limits: {"type": "bandwidth", "runtimeConfig": {"bandwidth": limits}}),
@@ -42,7 +42,6 @@ sbr = some(
 _bridge = some(
     {"type": st.just("bridge"), "ipam": host_local(most=0)},
     {"isGateway": st.just(True), "isDefaultGateway": st.just(True), "mtu": st.just(1400)},
-    2,
 )
 _with_routes = st.builds(
     lambda config, routes: {**config, "ipam": {**config["ipam"], "routes": routes}}, _bridge, default_routes

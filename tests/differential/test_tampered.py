@@ -18,7 +18,6 @@ _ipam = st.builds(lambda section, routes: {**section, "routes": routes}, host_lo
 _bridge = some(
     {"type": st.just("bridge"), "isGateway": st.just(True), "ipam": _ipam},
     {"ipMasq": st.just(True), "mtu": st.just(1400), "macspoofchk": st.just(True), "promiscMode": st.just(True)},
-    2,
 )
 _limits = {"ingressRate": 800_000, "ingressBurst": 80_000, "egressRate": 1_600_000, "egressBurst": 80_000}
 _lists = st.one_of(

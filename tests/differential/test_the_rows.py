@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from comparison import Comparison, completed
-from contract_keys import KEYS, drawn, missing
+from contract_keys import KEYS, RESULT, drawn, met, missing
 from difference_forms import Difference, Step
 from nft_meaning import MASQUERADE, OURS, meaning
 
@@ -94,6 +94,16 @@ def test_keys_of_an_ipam_plugin_and_of_the_runtime_are_theirs() -> None:
     found = set(drawn(completed(case)))
     assert {"host-local:ranges.subnet", "host-local:runtimeConfig.ips", "host-local:CNI_ARGS.IP"} <= found
     assert {"bridge:ipam", "any:ADD of 1.0.0"} <= found and "bridge:ranges" not in found
+
+
+def test_keys_of_the_table_meet_in_pairs_once() -> None:
+    found = ["bridge:mtu", "bridge:type", "host-local:dataDir", "any:ADD of 1.0.0", "bridge:bridge"]
+    assert list(met(found)) == [
+        RESULT,
+        "bridge:bridge + bridge:mtu",
+        "bridge:bridge + host-local:dataDir",
+        "bridge:mtu + host-local:dataDir",
+    ]
 
 
 def _table(*lines: str) -> str:

@@ -18,11 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "differential"))
 import comparison as comparison_module
 from case_strategies import cases
 from comparison import Comparison
-from driver_strategies import bridge_vlan, dummy, ipvlan, uplinks, vlan, vrf
+from driver_strategies import bridge_vlan, dummy, ipvlan, vlan, vrf
+from test_devices import placed
 from twin_pair import Pair
 from verdict import QUIET, judge
 
-FEW = settings(QUIET, max_examples=3)
+FEW = settings(QUIET, max_examples=7)
 _STEPS = st.sampled_from(
     (
         (["ADD", "CHECK", "DEL", "DEL"], ["c1"]),
@@ -48,13 +49,13 @@ def comparison() -> Iterator[Comparison]:
 
 
 @FEW
-@given(few(st.tuples(vlan).map(list), extra=uplinks))
+@given(placed(few(st.tuples(vlan).map(list))))
 def test_vlan(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)
 
 
 @FEW
-@given(few(st.tuples(ipvlan).map(list), extra=uplinks))
+@given(placed(few(st.tuples(ipvlan).map(list))))
 def test_ipvlan(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)
 
