@@ -60,6 +60,9 @@ class Ending:
     def note_end(self, container: Container, code: int, out_of_memory: bool, moment: int) -> None:
         """The model says so, and who listens hears it.  `moment` of the end in ns since the epoch."""
         state = container.state
+        began = moments.parsed(state.started_at)
+        # files' times are of a coarser clock, which is up to 10 ms behind
+        moment = max(moment, began + 1)
         container.state = State(
             status="exited",
             exit_code=code,
@@ -69,7 +72,7 @@ class Ending:
         )
         if out_of_memory:
             self._parts.tell(container, "oom")
-        seconds = (moment - moments.parsed(state.started_at)) // moments.NANOSECONDS
+        seconds = (moment - began) // moments.NANOSECONDS
         self._parts.tell(container, "die", exitCode=str(code), execDuration=str(seconds))
 
     def _follow_up(self, entry: Entry, seconds: float) -> None:
