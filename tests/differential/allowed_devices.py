@@ -147,13 +147,15 @@ refused("tap", _IGNORED, r"invalid MAC address|'mtu': -\d+ is negative|invalid M
 
 @allowed("tap", _IGNORED)
 def _(step: Step, seen: Difference) -> bool:
-    keys = {name.lower() for name in step.plugin("tap") or {}}
-    if not {"owner", "group"} <= keys:
+    keys = {name.lower(): value for name, value in (step.plugin("tap") or {}).items()}
+    if not {"owner", "group"} <= keys.keys():
         return False
     if seen.where.endswith("/tap/output"):
         texts = [re.sub(r'"mac": "[^"]*"', "", text or "") for text in (seen.ours, seen.theirs)]
         return not step.our_failure and texts[0] == texts[1]
-    return bool(re.fullmatch(r"c\d/link/eth\d/(mac|mtu|ipv6/2)", seen.where))
+    # the bridge has its port's
+    names = rf"(eth\d|{re.escape(str(keys.get('bridge') or 'eth0'))})"
+    return bool(re.fullmatch(rf"c\d/link/{names}/(mac|mtu|ipv6/2)", seen.where))
 
 
 @allowed("tap", "an error of `selinuxContext` names the file as Go's library opened it")

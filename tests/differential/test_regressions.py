@@ -356,6 +356,12 @@ CASES: dict[str, dict[str, Any]] = {
         "plugins": [{"type": "bandwidth"}],
         "steps": ["ADD", "CHECK", "DEL"],
     },
+    "tap with owner, group, mtu and mac, as a bridge's port": {
+        "plugins": [
+            {"type": "tap", "owner": 0, "group": 0, "mtu": 1400, "mac": "0a:00:00:00:00:01", "bridge": "inner"}
+        ],
+        "setup": ["@c1 ip link add inner type bridge"],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
