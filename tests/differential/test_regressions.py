@@ -362,6 +362,14 @@ CASES: dict[str, dict[str, Any]] = {
         ],
         "setup": ["@c1 ip link add inner type bridge"],
     },
+    "CHECK: rules of macspoofchk, and addresses": {
+        "plugins": [{"type": "bridge", "macspoofchk": True, "ipam": _V4}],
+        "steps": [
+            "ADD",
+            {"command": "CHECK", "setup": ["@c1 ip addr flush dev eth0", "nft flush table bridge nat"]},
+            "DEL",
+        ],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
