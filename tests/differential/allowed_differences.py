@@ -338,14 +338,7 @@ def _takes_the_last_address_for_a_lease(step: Step) -> bool:
     return any("/last_reserved_ip." in key and text.endswith(asked) for key, text in step.before.items())
 
 
-_LEASE = re.compile(r"file/(?:var/lib/cni/networks|run/leases)/[^/]+/(last_reserved_ip\.\d+|[0-9a-f.:]+)")
 _IN_A_RESULT = re.compile(r'"(?:address|ip)": "[0-9a-f.:]+/\d+"')
-
-
-def _owners(state: dict[str, str]) -> list[str]:
-    """What leases say, whichever addresses they are of."""
-    found = ((_LEASE.fullmatch(key), text) for key, text in state.items())
-    return sorted(text for match, text in found if match and not match[1].startswith("last"))
 
 
 @allowed("host-local", "CHECK and DEL take every file of the directory for a lease")
@@ -358,7 +351,7 @@ def _(step: Step, seen: Difference) -> bool:
     # without that file the reference's next ADD begins with the first address again
     if seen.where.endswith("/output") and step.command == "ADD" and not step.our_failure and not step.their_failure:
         return _IN_A_RESULT.sub("", seen.ours or "") == _IN_A_RESULT.sub("", seen.theirs or "")
-    return bool(_LEASE.fullmatch(seen.where)) and _owners(step.now) == _owners(step.there)
+    return step.leases_alike(seen.where)
 
 
 @allowed("host-local", "a requested address that is in no range is noticed after the ranges were served")

@@ -370,6 +370,12 @@ CASES: dict[str, dict[str, Any]] = {
             "DEL",
         ],
     },
+    "a refused ADD before another container's": {
+        "containers": ["c1", "c2"],
+        "plugins": [{"type": "tap", "ipam": _V4}],
+        "setup": ["@c1 ip link add eth0 type bridge"],
+        "steps": ["ADD", "DEL", {"command": "ADD", "container": "c2"}, {"command": "DEL", "container": "c2"}],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
