@@ -7,7 +7,7 @@ from pycni.record import Record
 from pycni.spec import arguments
 from pycni.spec.errors import CniError
 from pycni.spec.request import Config
-from pycni.spec.section import Section
+from pycni.spec.section import Section, first_given
 
 _MAX_VLAN = 4094
 _MASQUERADE_BACKENDS = ("iptables", "nftables")
@@ -94,7 +94,7 @@ def _check_device(section: Section, name: str) -> None:
 
 def _mac(config: Config, cni_args: str) -> bytes | None:
     given = arguments.parse(cni_args, ("MAC",)).get("MAC", "")
-    text = config.runtime.string("mac") or config.args.string("mac") or given
+    text = first_given(config.runtime.string("mac"), config.args.string("mac"), given)
     if not text:
         return None
     try:

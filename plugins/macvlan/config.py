@@ -8,6 +8,7 @@ from pycni.record import Record
 from pycni.spec import arguments
 from pycni.spec.errors import CniError
 from pycni.spec.request import Config
+from pycni.spec.section import first_given
 
 
 class Keys(Record):
@@ -29,7 +30,7 @@ def parse(config: Config) -> Keys:
         section.boolean("linkInContainer"),
         section.string("mode"),
         section.integer("mtu"),
-        config.runtime.string("mac") or section.string("mac"),
+        first_given(config.runtime.string("mac"), section.string("mac")),
         section.integer("bcqueuelen", unsigned=True),
     )
 

@@ -8,6 +8,7 @@ from pycni.record import Record
 from pycni.spec import arguments
 from pycni.spec.errors import CniError
 from pycni.spec.request import Config
+from pycni.spec.section import first_given
 
 
 class Keys(Record):
@@ -30,7 +31,7 @@ def parse(config: Config, cni_args: str) -> Keys:
         section.string("selinuxContext"),
     )
     given = arguments.parse(cni_args, ("MAC",)).get("MAC", "")
-    mac = config.runtime.string("mac") or given or section.string("mac")
+    mac = first_given(config.runtime.string("mac"), given, section.string("mac"))
     return Keys(tap, section.integer("mtu"), mac, section.string("bridge"))
 
 

@@ -9,7 +9,7 @@ from pycni.record import Record
 from pycni.spec import arguments, jsontext
 from pycni.spec.errors import CniError
 from pycni.spec.request import Config
-from pycni.spec.section import Section
+from pycni.spec.section import Section, first_given
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def parse_for_removal(config: Config, cni_args: str) -> Tuning:
     given = arguments.parse(cni_args, ("MAC",))
     keys = Tuning(
         tuple(_strings(section, "sysctl").items()),
-        config.runtime.string("mac") or given.get("MAC", "") or section.string("mac"),
+        first_given(config.runtime.string("mac"), given.get("MAC", ""), section.string("mac")),
         section.boolean("promisc"),
         section.integer("mtu"),
         section.optional_integer("txQLen"),

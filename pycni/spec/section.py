@@ -26,6 +26,12 @@ def is_word(text: str, limit: int) -> bool:
     return bool(text) and plain and len(text.encode()) <= limit
 
 
+def first_given(*texts: str) -> str:
+    """The first that is not empty, of sources in falling order.  All have been read by then: what an earlier source
+    hides is still of the right type."""
+    return next(filter(None, texts), "")
+
+
 class Section:
     """One object of the configuration.  `raw` is the decoded dict, `path` its place ("" for the top level)."""
 
