@@ -108,6 +108,8 @@ def _make(path: str) -> None:
             _checked(_libc.unshare(_CLONE_NEWNET), "unshare")
             source = f"/proc/self/task/{threading.get_native_id()}/ns/net"
             _checked(_libc.mount(source.encode(), path.encode(), None, _MS_BIND, None), "mount")
+            # a new namespace takes this one after the host's, which may run containers
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
         except OSError as error:
             problems.append(error)
 
