@@ -12,12 +12,13 @@ from netd.engine import protocol
 from netd.engine.connection import send
 from netd.engine.counters import ABROAD, CRASHED, FAILED, NOT_MINE, SUCCEEDED, Counters
 from netd.engine.helper import Helper
-from netd.engine.places import Place, Places, is_network_namespace
+from netd.engine.places import Place, Places
 from netd.engine.protocol import Call, ProtocolError
 from netd.engine.reaper import Reaper
 from netd.engine.surroundings import Surroundings, depends_on_directory, pidfd_of
 from netd.engine.waits import Waits
 from pycni.kernel.namespace import Namespace
+from pycni.kernel.netns import is_network_namespace
 from pycni.plan.teardown import empty_trash
 from pycni.process import crashed
 from pycni.remembered import Memory

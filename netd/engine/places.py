@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from fcntl import ioctl
 from threading import Lock
 
 from pycni.firewall.firewall import Firewall
 from pycni.kernel import sysctl_files
 from pycni.kernel.libc import CLONE_NEWNET, setns
 from pycni.kernel.namespace import Namespace
-from pycni.kernel.netns import Inside, identity, open_current
+from pycni.kernel.netns import Inside, identity, is_network_namespace, open_current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,18 +23,8 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 1.0
 """Long enough for the plugins of one chain to follow each other, short enough not to delay a namespace's end."""
 
-_NS_GET_NSTYPE = 0xB703
-
 _POISONED = 70
 """Exit status (EX_SOFTWARE): a thread that is in a foreign namespace for good would do other callers' work there."""
-
-
-def is_network_namespace(fd: int) -> bool:
-    """Whether a descriptor somebody sent is what it should be; opening a path may give anything."""
-    try:
-        return ioctl(fd, _NS_GET_NSTYPE) == CLONE_NEWNET
-    except OSError:
-        return False
 
 
 class _Visit(Inside):

@@ -60,14 +60,21 @@ def open_netns(path: str) -> int:
 
 def _unfit(fd: int) -> int:
     """The errno with which the kernel would refuse to enter, 0 for a network namespace."""
+    if is_network_namespace(fd):
+        return 0
+    try:  # a kernel that does not tell the kind lets enter all the same
+        with Inside(fd):
+            return 0
+    except OSError as error:
+        return error.errno or EINVAL
+
+
+def is_network_namespace(fd: int) -> bool:
+    """Whether the kernel says so of an open descriptor, which may be of anything."""
     try:
-        return 0 if ioctl(fd, _NS_GET_NSTYPE) == CLONE_NEWNET else EINVAL
-    except OSError:  # no namespace, or a kernel that does not tell
-        try:
-            with Inside(fd):
-                return 0
-        except OSError as error:
-            return error.errno or EINVAL
+        return ioctl(fd, _NS_GET_NSTYPE) == CLONE_NEWNET
+    except OSError:
+        return False
 
 
 def open_current() -> int:
