@@ -1,4 +1,5 @@
-"""The two system calls Python 3.11 does not offer: setns(2) and statfs(2), through `_ctypes` itself.
+"""The system calls Python 3.11 does not offer: setns(2), statfs(2) and those that mount a file system anew, through
+`_ctypes` itself.
 
 The `ctypes` package around it costs 4 ms to import, half an interpreter start; the extension module alone costs almost
 nothing.  `os.setns` (3.12) is used where it exists.
@@ -38,6 +39,25 @@ class _Function(CFuncPtr):
 _libc = dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type]  # None: this process
 _statfs = _Function(dlsym(_libc, "statfs"))
 _setns = _Function(dlsym(_libc, "setns"))
+
+
+def _newer(name: str) -> _Function | None:
+    """None in a C library that is older than the system call."""
+    try:
+        return _Function(dlsym(_libc, name))
+    except OSError:
+        return None
+
+
+fsopen, fsconfig, fsmount = _newer("fsopen"), _newer("fsconfig"), _newer("fsmount")
+
+
+def called(function: _Function, *arguments: object) -> int:
+    """What the system call answers; OSError when it fails."""
+    answer: int = function(*arguments)
+    if answer < 0:
+        raise _os_error(None)
+    return answer
 
 
 def statfs_magic(path: str) -> int:

@@ -1,5 +1,6 @@
-"""Files below /proc/sys, of the namespace that the calling thread is in, or below a directory there that is open: its
-files are those of the namespace it was opened in, whoever asks.  OSError of the file access passes through."""
+"""Files below /proc/sys, of the namespace that the calling thread is in, or below a directory there that is open: the
+files in one of net's are those of the namespace it was opened in, whoever asks.  OSError of the file access passes
+through."""
 
 from __future__ import annotations
 
@@ -73,4 +74,6 @@ def _content(fd: int) -> str:
 def _open(path: str, flags: int, directory: int | None) -> int:
     if ".." in path.split("/"):
         raise PermissionError(EACCES, "a path outside /proc/sys", path)
-    return os.open(path if directory is not None else _ROOT + path, flags | os.O_CLOEXEC, dir_fd=directory)
+    # what begins with a slash would be a path of its own
+    below = _ROOT + path if directory is None else path.lstrip("/")
+    return os.open(below, flags | os.O_CLOEXEC, dir_fd=directory)
