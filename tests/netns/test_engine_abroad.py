@@ -120,7 +120,7 @@ def test_leases_and_resolvers_are_the_caller_s(
 ATTACH = """
 mount -t tmpfs none /mnt
 unshare --net sleep 1000 &
-for turn in $(seq 1000); do [ /proc/$!/ns/net -ef /proc/self/ns/net ] || break; done
+for turn in $(seq 1000); do [ /proc/$!/ns/net -ef /proc/self/ns/net ] || break; sleep 0.01; done
 export CNI_NETNS=/proc/$!/ns/net CNI_PATH=$1
 cat > /mnt/config
 run() { CNI_COMMAND=$1 "$CNI_PATH/bridge" < /mnt/config; printf '\n%s-status-%s\n' "$1" $?; }
@@ -179,7 +179,7 @@ BOUNDED = ("/usr/bin/setpriv", "--bounding-set=-sys_time,-mknod,-sys_module")
 
 CONTAINER = """
 unshare --net sleep 1000 > /dev/null 2>&1 &
-for turn in $(seq 1000); do [ /proc/$!/ns/net -ef /proc/self/ns/net ] || break; done
+for turn in $(seq 1000); do [ /proc/$!/ns/net -ef /proc/self/ns/net ] || break; sleep 0.01; done
 export CNI_NETNS=/proc/$!/ns/net
 for each in "$@"; do CNI_PATH=$each "$each/bridge" < "$CONFIG"; done
 kill $!
