@@ -1,4 +1,5 @@
-"""Puts the compiled launcher into the wheel, where there is a compiler; everything else is in pyproject.toml."""
+"""Puts the compiled launcher and the engine's front into the wheel, where there is a compiler, and the front into the
+checkout of an editable install; everything else is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 # by path: a build has neither this directory nor the package on its import path
-BUILD = runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher", "build.py"))
+BUILD = runpy.run_path(os.path.join(HERE, "launcher", "build.py"))
+ENGINE = os.path.join("netd", "engine")
 
 
 @functools.cache
@@ -29,7 +32,11 @@ def launcher() -> bytes | None:
 class BuildWithLauncher(build_py):
     def run(self) -> None:
         super().run()
-        if self.editable_mode or launcher() is None:
+        if launcher() is None:
+            return
+        top = HERE if self.editable_mode else self.build_lib
+        BUILD["compile_library"](os.path.join(top, ENGINE, "libfront.so"), os.path.join(HERE, ENGINE, "front.c"))
+        if self.editable_mode:
             return
         path = os.path.join(self.build_lib, "pycni_launcher", BUILD["BINARY"])
         with open(path, "wb") as file:

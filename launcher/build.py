@@ -1,4 +1,5 @@
-"""Compiles the launcher.  Used when a wheel is built, and by `pynet install` where the wheel came without one."""
+"""Compiles the launcher, and the engine's front (netd/engine/front.c).  Used when a wheel is built; the launcher's part
+also by `pynet install` where the wheel came without one."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ _WAYS = (
     ("static", ("cc", "-Os", "-static", "-s")),
     ("dynamic", ("cc", "-Os", "-s")),
 )
+_LIBRARY = (("library", ("cc", "-O2", "-shared", "-fPIC", "-s")),)
 
 
 def compile_launcher(destination: str, source: str = SOURCE, path: str | None = None) -> str | None:
@@ -30,8 +32,19 @@ def compile_launcher(destination: str, source: str = SOURCE, path: str | None = 
 
     Returns "bare", "musl", "static" or "dynamic", or None when no compiler works.  `path` is searched instead of
     PATH."""
+    return _compile(destination, source, _WAYS, path)
+
+
+def compile_library(destination: str, source: str, path: str | None = None) -> bool:
+    """The same for a shared library; whether there is a compiler that works."""
+    return _compile(destination, source, _LIBRARY, path) is not None
+
+
+def _compile(
+    destination: str, source: str, ways: tuple[tuple[str, tuple[str, ...]], ...], path: str | None
+) -> str | None:
     draft = f"{destination}.{os.getpid()}"
-    for kind, (compiler, *options) in _WAYS:
+    for kind, (compiler, *options) in ways:
         program = shutil.which(compiler, path=path)
         if program is None:
             continue

@@ -1,4 +1,5 @@
-"""Both launchers, built and configured for a test, and an in-process path that only tells what it was given."""
+"""Both launchers and the engine's front, built and configured for a test, and an in-process path that only tells what
+it was given."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from pycni_launcher.build import compile_launcher
+from netd.engine.front import SOURCE, Compiled, Front, load
+from pycni_launcher.build import compile_launcher, compile_library
 from pycni_launcher.patch import configure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +53,17 @@ def source(kind: str) -> bytes:
         path = f"{directory}/cni"
         assert compile_launcher(path) is not None, "no C compiler"
         return Path(path).read_bytes()
+
+
+@cache
+def compiled_front() -> Front:
+    """As it is built."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = f"{directory}/libfront.so"
+        assert compile_library(path, SOURCE), "no C compiler"
+        library = load(path)
+    assert library is not None
+    return Compiled(library)
 
 
 def install(kind: str, directory: Path, settings: Mapping[str, str], names: Sequence[str] = ("probe",)) -> Path:

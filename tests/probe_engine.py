@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from netd.engine import front
 from netd.engine.main import parse, run
 from pycni.kernel.namespace import TRASH_GROUP
 from pycni.kernel.netns import THREAD_NETNS
@@ -72,4 +73,7 @@ def find(name: str) -> Plugin | None:
 
 
 if __name__ == "__main__":
+    if "--plain-front" in sys.argv:  # as where nothing was compiled
+        sys.argv.remove("--plain-front")
+        front.load = lambda: None  # type: ignore[assignment, misc]
     sys.exit(run(parse(sys.argv[1:]), find))

@@ -9,7 +9,7 @@ from threading import BoundedSemaphore, Thread, current_thread
 from time import monotonic
 
 from netd.engine import protocol
-from netd.engine.connection import send
+from netd.engine.connection import Passed, examined, send
 from netd.engine.counters import ABROAD, CRASHED, FAILED, NOT_MINE, SUCCEEDED, Counters
 from netd.engine.helper import Helper
 from netd.engine.places import Place, Places
@@ -18,7 +18,6 @@ from netd.engine.reaper import Reaper
 from netd.engine.surroundings import Surroundings, depends_on_directory, pidfd_of
 from netd.engine.waits import Waits
 from pycni.kernel.namespace import Namespace
-from pycni.kernel.netns import is_network_namespace
 from pycni.plan.teardown import empty_trash
 from pycni.process import crashed
 from pycni.remembered import Memory
@@ -60,7 +59,7 @@ class Calls:
         self._waits = Waits()
         self._threads: set[Thread] = set()
 
-    def serve(self, body: bytes, descriptors: tuple[int, ...], shared: bool, connection: socket) -> bytes:
+    def serve(self, body: bytes, descriptors: tuple[Passed, ...], shared: bool, connection: socket) -> bytes:
         """The frame to answer with, empty when that was or will be done.  ProtocolError when the body is malformed.
 
         `shared`: whether the caller's namespaces are ours, as `surroundings` says."""
@@ -69,8 +68,12 @@ class Calls:
         if len(descriptors) < 2:
             raise ProtocolError("call without the caller's root directory and network namespace")
         root, netns, *container = descriptors
-        if not shared or not self.surroundings.is_root(root) or depends_on_directory(call.environment, call.stdin):
-            return b"" if self._sent_abroad(call, body, connection, root) else self._decline(call)
+        if (
+            not shared
+            or not self.surroundings.is_root(root.identity)
+            or depends_on_directory(call.environment, call.stdin)
+        ):
+            return b"" if self._sent_abroad(call, body, connection, root.fd) else self._decline(call)
         try:
             entered = self._places.enter(netns)
         except OSError as error:  # out of descriptors; nothing was done, so the caller can do it
@@ -106,7 +109,7 @@ class Calls:
         if place is not self._places.own:
             self._reaper.look_again()
 
-    def _finish(self, call: Call, place: Place, container: int | None, connection: socket) -> None:
+    def _finish(self, call: Call, place: Place, container: Passed | None, connection: socket) -> None:
         namespace = self._places.borrow(place)
         try:
             answer = self._execute(call, place, namespace, container)
@@ -121,14 +124,14 @@ class Calls:
             self._places.give_back(place, namespace)
             self._leave(place)
 
-    def _apart(self, call: Call, place: Place, container: int | None, connection: socket) -> bool:
+    def _apart(self, call: Call, place: Place, container: Passed | None, connection: socket) -> bool:
         """Has a thread of its own finish the call; False when there are too many already, or no descriptors."""
         if not self._waiting.acquire(blocking=False):
             return False
         kept: list[int] = []
         try:
             kept += [os.dup(connection.fileno())]
-            kept += [os.dup(container)] if container is not None else []
+            kept += [os.dup(container.fd)] if container is not None else []
             thread = Thread(target=self._finish_apart, args=(call, place, kept), daemon=True)
             self._threads.add(thread)
             try:
@@ -147,7 +150,7 @@ class Calls:
     def _finish_apart(self, call: Call, place: Place, kept: list[int]) -> None:
         connection = socket(AF_UNIX, SOCK_STREAM, 0, kept[0])
         try:
-            self._finish(call, place, kept[1] if len(kept) > 1 else None, connection)
+            self._finish(call, place, examined(kept[1]) if len(kept) > 1 else None, connection)
         except OSError as error:
             self._log(f"lost a caller: {error.strerror}")
         finally:
@@ -173,12 +176,12 @@ class Calls:
         self.counters.count(call.plugin, call.environment.get("CNI_COMMAND", ""), NOT_MINE)
         return protocol.frame(protocol.NOT_MINE)
 
-    def _execute(self, call: Call, place: Place, namespace: Namespace, container: int | None) -> Answer:
+    def _execute(self, call: Call, place: Place, namespace: Namespace, container: Passed | None) -> Answer:
         netns = call.environment.get("CNI_NETNS", "")
 
         def open_container(path: str) -> Namespace:
             # a path like /proc/self/ns/net means the caller's; what is no namespace gets the contract's error text
-            if container is not None and path == netns and is_network_namespace(container):
+            if container is not None and path == netns and container.is_netns:
                 return self._places.visited(container)
             return Namespace.open(path)
 

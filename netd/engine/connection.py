@@ -15,24 +15,26 @@ from _socket import (
     SOL_SOCKET,
     socket,
 )
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import NamedTuple
 
 from netd.engine.protocol import HEADER_SIZE, MAX_DESCRIPTORS, Header, ProtocolError, decode_header
+from pycni.kernel.netns import identity, is_network_namespace
 
 REQUEST_SECONDS = 5
 """A launcher has everything in memory before it connects; whoever takes longer keeps a worker from others' calls."""
 
 ANSWER_SECONDS = 5
 
-_FIRST = 16384
+AT_ONCE = 16384
 """Bytes; what nearly every request fits into."""
 _TIMEOUT = Struct("@ll")
 _CREDENTIALS = Struct("=iII")
 _DESCRIPTORS = (Struct("@"), Struct("@i"), Struct("@ii"), Struct("@iii"))
 # room for exactly as many descriptors as the protocol has: the kernel then reports (MSG_CTRUNC) any further one
 _CONTROL_HEADER = Struct("@Nii")
-_AT_ONCE = MSG_CMSG_CLOEXEC | MSG_DONTWAIT
+_NOW = MSG_CMSG_CLOEXEC | MSG_DONTWAIT
 _CONTROL_SIZE = _CONTROL_HEADER.size + _DESCRIPTORS[MAX_DESCRIPTORS].size
 
 
@@ -43,12 +45,24 @@ class Peer(NamedTuple):
     uid: int
 
 
+class Passed(NamedTuple):
+    """A descriptor that came along: (st_dev, st_ino) of what it is of, and whether that is a network namespace."""
+
+    fd: int
+    identity: tuple[int, int]
+    is_netns: bool
+
+
+First = tuple[bytes, tuple[Passed, ...]]
+"""The beginning of a request, b"" when the peer left without a word, and all of its descriptors."""
+
+
 class Request(NamedTuple):
     """A frame received whole; the receiver closes the descriptors."""
 
     header: Header
     body: bytes
-    descriptors: tuple[int, ...]
+    descriptors: tuple[Passed, ...]
 
 
 def peer_of(connection: socket) -> Peer:
@@ -56,14 +70,20 @@ def peer_of(connection: socket) -> Peer:
     return Peer(pid, uid)
 
 
-def receive(connection: socket, seconds: int = REQUEST_SECONDS) -> Request | None:
-    """One request; None when the peer left without a word.
+def examined(fd: int) -> Passed:
+    return Passed(fd, identity(fd), is_network_namespace(fd))
+
+
+def receive(
+    connection: socket, seconds: int = REQUEST_SECONDS, begin: Callable[[socket, int], First] | None = None
+) -> Request | None:
+    """One request; None when the peer left without a word.  `begin` is used in place of `first`.
 
     ProtocolError when it is malformed, cut off, or not complete in time; no descriptor is left open then.  Nothing
     beyond the frame is read: a launcher takes unread data for the proof that its call was not executed."""
-    descriptors: tuple[int, ...] = ()
+    descriptors: tuple[Passed, ...] = ()
     try:
-        start, descriptors = _first(connection, seconds)
+        start, descriptors = (begin or first)(connection, seconds)
         if not start:
             return None
         deadline = 0.0
@@ -80,9 +100,13 @@ def receive(connection: socket, seconds: int = REQUEST_SECONDS) -> Request | Non
             body += _exactly(connection, header.length - len(body), deadline or _limited(connection, seconds))
         return Request(header, body, descriptors)
     except BaseException:
-        for fd in descriptors:
-            os.close(fd)
+        close_all(descriptors)
         raise
+
+
+def close_all(descriptors: Iterable[Passed]) -> None:
+    for each in descriptors:
+        os.close(each.fd)
 
 
 def _limited(connection: socket, seconds: int) -> float:
@@ -91,22 +115,28 @@ def _limited(connection: socket, seconds: int) -> float:
     return time.monotonic() + seconds
 
 
-def _first(connection: socket, seconds: int) -> tuple[bytes, tuple[int, ...]]:
+def first(connection: socket, seconds: int) -> First:
+    """What has come, or comes within that time; ProtocolError when nothing does, or more descriptors than there may
+    be."""
     try:
-        start, control, flags, _address = connection.recvmsg(_FIRST, _CONTROL_SIZE, _AT_ONCE)  # nearly always there
+        start, control, flags, _address = connection.recvmsg(AT_ONCE, _CONTROL_SIZE, _NOW)  # nearly always there
     except BlockingIOError:
         _limited(connection, seconds)
         try:
-            start, control, flags, _address = connection.recvmsg(_FIRST, _CONTROL_SIZE, MSG_CMSG_CLOEXEC)
+            start, control, flags, _address = connection.recvmsg(AT_ONCE, _CONTROL_SIZE, MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             raise ProtocolError("no request in time") from None
-    descriptors: tuple[int, ...] = ()
+    descriptors: tuple[Passed, ...] = ()
     for level, kind, data in control:  # the kernel puts all descriptors into one message
         if level == SOL_SOCKET and kind == SCM_RIGHTS:
-            descriptors = _DESCRIPTORS[len(data) // 4].unpack_from(data)
-    if flags & MSG_CTRUNC:
-        for fd in descriptors:
-            os.close(fd)
+            descriptors = tuple(map(examined, _DESCRIPTORS[len(data) // 4].unpack_from(data)))
+    return first_of(start, descriptors, bool(flags & MSG_CTRUNC))
+
+
+def first_of(start: bytes, descriptors: tuple[Passed, ...], truncated: bool) -> First:
+    """`truncated`: the kernel had more descriptors, and says so."""
+    if truncated:
+        close_all(descriptors)
         raise ProtocolError("more descriptors than the protocol has")
     return start, descriptors
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from _socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
+from _socket import SHUT_RDWR, socket
 from collections.abc import Sequence
 from threading import Lock, Thread, stack_size
 
 from netd import VERSION
-from netd.engine import protocol
+from netd.engine import front, protocol
 from netd.engine.calls import Calls
-from netd.engine.connection import Request, peer_of, receive, send
+from netd.engine.connection import Request, close_all, examined, receive, send
+from netd.engine.front import Caller, Front
 from netd.engine.helper import Helper
 from netd.engine.places import Places
 from netd.engine.protocol import ProtocolError
@@ -63,10 +64,11 @@ class Engine:
         self._listener = listener
         self._places = Places(settings.run_dir)
         self._reaper = Reaper(self._places, log)
-        here = self._places.visited(self._places.own.fd)
+        here = self._places.visited(examined(self._places.own.fd))
         self._watch = RuleWatch(here, self._mend, log) if restore else None
         self._helper = Helper(helper, log)
         self._calls = Calls(settings, self._places, self._reaper, log, load, self._helper)
+        self._library = front.load()
         self._since = time.time()
         self._stopping = False
         self._uids = {0, os.geteuid()}
@@ -123,6 +125,7 @@ class Engine:
             "since": self._since,
             "backend": self._places.own.firewall.choose("portmap", ""),
             "sockets": [self._listener.path],
+            "front": "plain" if self._library is None else "compiled",
             "workers": len(self._workers),
             "busy": sum(lock.locked() for lock in self._serving) - 1,  # without the worker that asks
             "deferred": self._reaper.pending,
@@ -131,44 +134,42 @@ class Engine:
         }
 
     def _work(self, serving: Lock) -> None:
-        accept = self._listener.socket._accept  # type: ignore[attr-defined]
+        entrance = front.best(self._library)
         while True:
             try:
-                fd, _address = accept()
+                caller = entrance.accept(self._listener.socket)
             except OSError as error:
                 if self._stopping:
                     return
                 log(f"accepting a call: {error.strerror}")
                 time.sleep(_NO_DESCRIPTORS_SECONDS)  # out of descriptors: others have to finish first
                 continue
-            # told what it is, the object need not ask the kernel three times
-            connection = socket(AF_UNIX, SOCK_STREAM, 0, fd)
             try:
                 with serving:
                     if self._stopping:
                         return
-                    self._converse(connection)
+                    self._converse(entrance, caller)
             except Exception as error:  # whatever one caller provokes, the worker goes on for the others
                 self._report(error)
             finally:
-                connection.close()
+                caller.connection.close()
 
-    def _converse(self, connection: socket) -> None:
-        peer = peer_of(connection)
+    def _converse(self, entrance: Front, caller: Caller) -> None:
+        connection, peer, namespaces = caller
         if peer.uid not in self._uids:
             log(f"refused a caller with uid {peer.uid}")
             return
+        ours = self._calls.surroundings
         # now, while the launcher still prepares its request
-        shared = self._calls.surroundings.shared_with(connection, peer.pid)
+        shared = ours.shared_with(connection, peer.pid) if namespaces is None else namespaces == ours.namespaces
         try:
-            request = receive(connection)
+            request = receive(connection, begin=entrance.first)
             if request is None:
                 return
             try:
                 answer = self._answer(request, shared, connection)
             finally:
-                for fd in request.descriptors:
-                    os.close(fd)
+                close_all(request.descriptors)
         except ProtocolError as error:
             log(f"refused a request of process {peer.pid}: {error}")
             answer = protocol.frame(protocol.NOT_MINE)

@@ -10,11 +10,12 @@ import os
 import time
 from threading import Lock
 
+from netd.engine.connection import Passed
 from netd.engine.sysctls import OwnProc, SysctlDirectories
 from netd.engine.visits import ContainerNamespace, HostNamespace, Visit, VisitedNamespace
 from pycni.firewall.firewall import Firewall
 from pycni.kernel.namespace import Namespace
-from pycni.kernel.netns import identity, is_network_namespace, open_current
+from pycni.kernel.netns import identity, open_current
 
 IDLE_SECONDS = 1.0
 """Long enough for the plugins of one chain to follow each other, short enough not to delay a namespace's end."""
@@ -56,17 +57,17 @@ class Places:
         self._others: dict[tuple[int, int], Place] = {}
         self._proc = OwnProc()
 
-    def enter(self, fd: int) -> tuple[Place, bool] | None:
-        """The place of the namespace behind `fd`, in use until `leave`, and whether it is new here; None when that is
-        no network namespace."""
-        key = identity(fd)
+    def enter(self, passed: Passed) -> tuple[Place, bool] | None:
+        """The place of this namespace, in use until `leave`, and whether it is new here; None when that is no network
+        namespace."""
+        key = passed.identity
         with self._lock:
             place = self.own if key == self._own_identity else self._others.get(key)
             new = place is None
             if place is None:
-                if not is_network_namespace(fd):
+                if not passed.is_netns:
                     return None
-                place = self._others[key] = Place(os.dup(fd), self.own.fd, self._run_dir)
+                place = self._others[key] = Place(os.dup(passed.fd), self.own.fd, self._run_dir)
             place.users += 1
             return place, new
 
@@ -87,9 +88,9 @@ class Places:
                 return place.spare.pop()
         return HostNamespace(place.fd, self.own.fd, place.sysctls)
 
-    def visited(self, fd: int) -> Namespace:
+    def visited(self, passed: Passed) -> Namespace:
         """The namespace behind a descriptor that stays the caller's."""
-        return ContainerNamespace(fd, self.own.fd, self._proc)
+        return ContainerNamespace(passed, self.own.fd, self._proc)
 
     def give_back(self, place: Place, namespace: Namespace) -> None:
         with self._lock:

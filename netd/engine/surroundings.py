@@ -22,8 +22,8 @@ class Surroundings:
     """The engine's own mount namespace, user namespace and root directory."""
 
     def __init__(self) -> None:
-        self._mount = os.stat("/proc/self/ns/mnt").st_ino
-        self._user = os.stat("/proc/self/ns/user").st_ino
+        self.namespaces = os.stat("/proc/self/ns/mnt").st_ino, os.stat("/proc/self/ns/user").st_ino
+        """Mount and user."""
         root = os.stat("/")
         self._root = root.st_dev, root.st_ino
 
@@ -34,17 +34,16 @@ class Surroundings:
         if pidfd is None:
             return self._shared_by_path(pid)
         try:
-            return _inode(ioctl(pidfd, _MOUNT)) == self._mount and _inode(ioctl(pidfd, _USER)) == self._user
+            return (_inode(ioctl(pidfd, _MOUNT)), _inode(ioctl(pidfd, _USER))) == self.namespaces
         except OSError as error:
             return error.errno == ENOTTY and self._shared_by_path(pid)
         finally:
             os.close(pidfd)
 
-    def is_root(self, root: int) -> bool:
-        """Whether `root`, which a caller sent as its root directory, is ours.  That it is the caller's is believed: it
-        could have it from nobody but who may use it."""
-        status = os.fstat(root)
-        return (status.st_dev, status.st_ino) == self._root
+    def is_root(self, root: tuple[int, int]) -> bool:
+        """Whether the directory of this identity, which a caller sent as its root, is ours.  That it is the caller's is
+        believed: it could have it from nobody but who may use it."""
+        return root == self._root
 
     def _shared_by_path(self, pid: int) -> bool:
         if pid <= 0:  # in a pid namespace out of our sight
@@ -53,7 +52,7 @@ class Surroundings:
             mount, user = os.stat(f"/proc/{pid}/ns/mnt"), os.stat(f"/proc/{pid}/ns/user")
         except OSError:
             return False
-        return mount.st_ino == self._mount and user.st_ino == self._user
+        return (mount.st_ino, user.st_ino) == self.namespaces
 
 
 def pidfd_of(connection: socket) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from netd.engine.connection import Passed
 from netd.engine.sysctls import OwnProc, SysctlDirectories, Tree
 from pycni.kernel import sysctl_files
 from pycni.kernel.libc import CLONE_NEWNET, setns
@@ -45,8 +46,8 @@ class VisitedNamespace(Namespace):
 
     __slots__ = ("_home",)
 
-    def __init__(self, fd: int, home: int) -> None:
-        super().__init__(fd)
+    def __init__(self, fd: int, home: int, identity: tuple[int, int] | None = None) -> None:
+        super().__init__(fd, identity=identity)
         self._home = home
 
     def entered(self) -> Inside:
@@ -85,8 +86,8 @@ class ContainerNamespace(VisitedNamespace):
 
     __slots__ = ("_procs", "_tree")
 
-    def __init__(self, fd: int, home: int, procs: OwnProc) -> None:
-        super().__init__(fd, home)
+    def __init__(self, passed: Passed, home: int, procs: OwnProc) -> None:
+        super().__init__(passed.fd, home, passed.identity)
         self._procs = procs
         self._tree: Tree | None = None
 

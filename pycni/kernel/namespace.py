@@ -41,16 +41,17 @@ creates one.  Whoever finds one long after has found what a killed ADD left."""
 
 
 class Namespace:
-    """The namespace behind an open descriptor `fd`; with `owned` closing the object closes the descriptor too."""
+    """The namespace behind an open descriptor `fd`; with `owned` closing the object closes the descriptor too.
+    `identity` is for who knows it already."""
 
     __slots__ = ("_netfilter", "_owned", "_route", "fd", "identity")
 
-    def __init__(self, fd: int, owned: bool = False) -> None:
+    def __init__(self, fd: int, owned: bool = False, identity: tuple[int, int] | None = None) -> None:
         self.fd = fd
         self._owned = owned
         self._route: NetlinkSocket | None = None
         self._netfilter: NetlinkSocket | None = None
-        self.identity = _netns.identity(fd)
+        self.identity = identity or _netns.identity(fd)
         """(st_dev, st_ino): equal exactly for the same namespace."""
 
     @classmethod

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from launchers import KINDS, PLAIN, call, install, telltale
 
 from netd.engine import client, protocol
+from netd.engine.connection import examined
 from netd.engine.surroundings import Surroundings, depends_on_directory
 from pycni.kernel.namespace import TRASH_GROUP
 
@@ -43,9 +44,12 @@ def home(netns: Made) -> PrivateNetns:
     return netns()
 
 
-@pytest.fixture
-def engine(tmp_path: Path, home: PrivateNetns) -> Iterator[EngineProcess]:
-    engine = EngineProcess(tmp_path / "engine", prefix=within(home))
+@pytest.fixture(params=["compiled", "plain"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path, home: PrivateNetns) -> Iterator[EngineProcess]:
+    """One that receives calls in C, and one as where there was no compiler."""
+    options = ["--plain-front"] if request.param == "plain" else []
+    engine = EngineProcess(tmp_path / "engine", prefix=within(home), options=options)
+    assert client.status(engine.socket)["front"] == request.param
     yield engine
     engine.kill()
 
@@ -186,7 +190,7 @@ def test_who_shares_our_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyP
         connection, _address = listener.accept()
         _data, (fd,), _flags, _from = socket.recv_fds(connection, 1, 1)
         plain = _socket.socket(fileno=os.dup(connection.fileno()))
-        found = surroundings.shared_with(plain, child.pid) and surroundings.is_root(fd)
+        found = surroundings.shared_with(plain, child.pid) and surroundings.is_root(examined(fd).identity)
         assert found is shared, (prefix, root)
         assert not by_path or not surroundings.shared_with(plain, 0), "in a pid namespace out of sight"
         connection.sendall(b"x")

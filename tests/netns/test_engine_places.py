@@ -11,6 +11,7 @@ import pytest
 from conftest import PrivateNetns
 
 from netd.engine import sysctls
+from netd.engine.connection import examined
 from netd.engine.places import Place, Places
 from pycni.kernel import libc, procfs
 from pycni.kernel.namespace import Namespace
@@ -27,7 +28,7 @@ def places(tmp_path: Path) -> Iterator[Places]:
 
 
 def entered(places: Places, private: PrivateNetns) -> Place:
-    found = places.enter(private.fd)
+    found = places.enter(examined(private.fd))
     assert found is not None
     return found[0]
 
@@ -105,7 +106,7 @@ def trees() -> int:
 def test_the_sysctls_of_containers_are_their_own(proc: str, tmp_path: Path, netns: Factory) -> None:
     places = Places(str(tmp_path))
     one, other = with_veth(netns), with_veth(netns)
-    mine, theirs = places.visited(one.fd), places.visited(other.fd)
+    mine, theirs = places.visited(examined(one.fd)), places.visited(examined(other.fd))
     assert mine.replace_sysctl("net/core/somaxconn", "77") == "4096"
     assert (mine.read_sysctl("net/core/somaxconn"), theirs.read_sysctl("net/core/somaxconn")) == ("77", "4096")
     theirs.write_sysctl(PATH, "2")
@@ -126,7 +127,7 @@ def test_a_tree_is_replaced_when_many_used_it_and_ends_with_its_last_user(
     places, private = Places(str(tmp_path)), netns()
 
     def visit(value: str) -> Namespace:
-        visited = places.visited(private.fd)
+        visited = places.visited(examined(private.fd))
         visited.write_sysctl("net/core/somaxconn", value)
         return visited
 
@@ -147,7 +148,7 @@ def test_without_descriptors_for_a_tree_the_common_one_serves(
     private, results = netns(), [OSError(EMFILE, "too many"), OSError(EPERM, "refused")]
     monkeypatch.setattr(procfs, "open_sysctls", lambda: (_ for _ in ()).throw(results.pop(0)))
     for _ in range(4):
-        visited = places.visited(private.fd)
+        visited = places.visited(examined(private.fd))
         assert visited.read_sysctl("net/core/somaxconn") == "4096"
         visited.close()
     assert not results, "it is tried again after the first, and no more after the second"

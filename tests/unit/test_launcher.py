@@ -85,7 +85,7 @@ def answering(answer: bytes, taken: list[Request] | None = None) -> Callable[[_s
     def talk(connection: _socket.socket) -> None:
         request = receive(connection)
         assert request is not None
-        for fd in request.descriptors:
+        for fd, *_ in request.descriptors:
             os.close(fd)
         if taken is not None:
             taken.append(request)
@@ -273,7 +273,7 @@ def test_the_namespaces_are_sent(launchers: Path, engine: Any) -> None:
     def talk(connection: _socket.socket) -> None:
         request = receive(connection)
         assert request is not None
-        for fd in request.descriptors:
+        for fd, *_ in request.descriptors:
             seen.append(os.fstat(fd))
             os.close(fd)
         connection.sendall(answer(0, b"", b""))
