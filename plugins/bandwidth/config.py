@@ -32,22 +32,25 @@ class Limits(Record):
 
 
 def parse(config: Config) -> Limits:
-    """The top-level keys or, when there are none, runtimeConfig.bandwidth; CniError names what is wrong."""
-    top, runtime = config.section, config.runtime.section("bandwidth")
-    limits = _limits(top)
+    """The top-level keys or, when there are none, runtimeConfig.bandwidth; CniError names what is wrong.  Where the
+    first hide the second, these are numbers all the same."""
+    top, runtime = config.section, config.runtime.section_or_empty("bandwidth")
+    for key in KEYS:
+        _number(runtime, key)
     names = {name.lower() for name in top.raw}
-    if runtime is None or any(key.lower() in names for key in KEYS):
-        return limits
-    return _limits(runtime)
+    return _limits(top if any(key.lower() in names for key in KEYS) else runtime)
 
 
 def _limits(section: Section) -> Limits:
     return Limits(_limit(section, "ingress"), _limit(section, "egress"))
 
 
+def _number(section: Section, key: str) -> int:
+    return section.integer(key, unsigned=True, bits=64)
+
+
 def _limit(section: Section, direction: str) -> Limit | None:
-    rate = section.integer(f"{direction}Rate", unsigned=True, bits=64)
-    burst = section.integer(f"{direction}Burst", unsigned=True, bits=64)
+    rate, burst = _number(section, f"{direction}Rate"), _number(section, f"{direction}Burst")
     if rate and not burst:
         raise CniError("if rate is set, burst must also be set")
     if burst and not rate:

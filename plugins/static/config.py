@@ -15,8 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pycni.spec.section import Section
-
 
 class Static(Record):
     """What ADD reports: `ips` in order, without an interface."""
@@ -29,9 +27,9 @@ class Static(Record):
 def parse(config: Config, cni_args: str) -> Static:
     """The whole configuration; CniError with the reference's text for what it refuses.
 
-    `runtimeConfig.ips` replaces `args.cni.ips`, and these replace what `addresses` and CNI_ARGS name.  A gateway of
-    CNI_ARGS is that of every address whose subnet it is in, unlike the reference's, where it is only that of addresses
-    from CNI_ARGS (appendix A.18)."""
+    `runtimeConfig.ips` replaces `args.cni.ips`, and these replace what `addresses` and CNI_ARGS name; what they replace
+    has to be of the right type all the same, no more.  A gateway of CNI_ARGS is that of every address whose subnet it
+    is in, unlike the reference's, where it is only that of addresses from CNI_ARGS (appendix A.18)."""
     ipam = config.ipam
     if ipam is None:
         raise ConfigError("IPAM config missing 'ipam' key")
@@ -43,19 +41,17 @@ def parse(config: Config, cni_args: str) -> Static:
         texts = section.strings("ips")
         if texts:
             ips = [_ip(text, "an entry in the 'ips' field is NOT in CIDR notation") for text in texts]
+    configured = [(each.string("address"), each.address("gateway")) for each in ipam.sections("addresses")]
     if not ips:
-        ips = [_reached(each, gateways) for each in [*_configured(ipam), *added]]
+        ips = [_reached(each, gateways) for each in [*_configured(configured), *added]]
     _check_families(ips, config.version)
     routes = tuple(result.parse_route(each) for each in ipam.sections("routes"))
     return Static(tuple(ips), routes, result.parse_dns(ipam.section("dns")))
 
 
-def _configured(ipam: Section) -> list[IpConfig]:
+def _configured(pairs: Iterable[tuple[str, Address | None]]) -> list[IpConfig]:
     expectation = "the 'address' field is expected to be in CIDR notation"
-    return [
-        _ip(each.string("address"), expectation).replace(gateway=each.address("gateway"))
-        for each in ipam.sections("addresses")
-    ]
+    return [_ip(text, expectation).replace(gateway=gateway) for text, gateway in pairs]
 
 
 def _listed(given: dict[str, str], key: str) -> list[str]:
