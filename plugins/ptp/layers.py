@@ -55,8 +55,11 @@ def attachment(ptp: Ptp, owner: Owner, result: Result) -> list[ops.Operation]:
     alone = _unique(_to_gateway(ip) for ip in result.ips if _is_alone(ip))
     plan.append(configured.replace(routes=alone + configured.routes))
     connected = _unique(_connected(ip) for ip in result.ips)
-    through = _unique(route for ip in result.ips for route in _through_gateway(ip))
-    plan.append(RouteThroughGateways(far, connected, through))
+    through: dict[Route, Route] = {}
+    for ip in result.ips:
+        for route in _through_gateway(ip):
+            through.setdefault(_way(route), route)
+    plan.append(RouteThroughGateways(far, connected, tuple(through.values())))
     # last, so that what no interface of this MTU can have is told of the container's, as the reference does
     plan.append(AddressHostEnd(gateways(result.ips), to_container(result.ips)))
     return plan
@@ -93,6 +96,11 @@ def _through_gateway(ip: IpConfig) -> list[Route]:
         return []
     source = ip.address.address
     return [_to_gateway(ip).replace(source=source), Route(ip.address.network, ip.gateway, source=source)]
+
+
+def _way(route: Route) -> Route:
+    """What makes it another route to the kernel: with IPv6 the source is no part of that."""
+    return route if route.destination.family == 4 else route.replace(source=None)
 
 
 def _unique(items: Iterable[T]) -> tuple[T, ...]:

@@ -106,6 +106,15 @@ def test_two_addresses_of_one_subnet_share_the_gateway() -> None:
     assert len(step.connected) == 1
 
 
+def test_two_ipv6_addresses_of_one_subnet_go_by_one_route() -> None:
+    """IPv6 has no second route to the same place, whatever its source."""
+    other = SIX.replace(address=Prefix.parse("fd00:1::4/64"))
+    plan = layers.attachment(Ptp(False, "", 0), OWNER, layers.address(Result(ips=(SIX, other))))
+    (step,) = [each for each in plan if isinstance(each, RouteThroughGateways)]
+    found = [(str(each.destination), str(each.gateway or ""), str(each.source)) for each in step.through]
+    assert found == [("fd00:1::1/128", "", "fd00:1::3"), ("fd00:1::/64", "fd00:1::1", "fd00:1::3")]
+
+
 @pytest.mark.parametrize("gateway", [None, SIX.gateway])
 def test_an_address_without_a_gateway_is_refused(gateway: Address | None) -> None:
     with pytest.raises(CniError) as caught:
