@@ -57,9 +57,7 @@ def _(step: Step, seen: Difference) -> bool:
 
 
 deleted("bandwidth", "a rate or burst of less than a byte", "must also be set|cannot be more than 4GB")
-refused(
-    "bandwidth", "a rate or burst of less than a byte", r"'(runtimeConfig\.bandwidth\.)?(ingress|egress)(Rate|Burst)':"
-)
+refused("bandwidth", "a rate or burst of less than a byte", r": \d bits are less than a byte$")
 refused("tap", "an interface that exists is reported as a success", "^failed to rename tap to")
 
 

@@ -104,6 +104,11 @@ refused(
     "failed to open netns|: invalid MAC address$|unknown ipmasq backend|unknown ingress policy|not an interface name$"
     "|cannot use IPAM when Disable",
 )
+stricter(
+    "bridge, firewall, ptp, tuning",
+    "wrong values (`ipMasqBackend`, `mac`, `ingressPolicy`) and a missing namespace are noticed",
+    "^cannot set hairpin mode and promiscuous mode at the same time$",
+)
 refused("bridge", "a negative `mtu` counts as 0", r"'mtu': -\d+ is negative")
 refused("tuning", "a negative `txQLen` is 4294967295", r"'(args\.cni\.)?(mtu|txQLen)': -\d+ is negative")
 refused(
@@ -134,6 +139,8 @@ def _(step: Step, seen: Difference) -> bool:
 
 
 refused("host-local", "a route without `dst` passes", "a route needs a destination$")
+_NO_NUMBER = r"routes\[\d+\]\.(mtu|advmss|priority|table|scope)': -?\d+ (is negative|does not fit \d+ bits)$"
+refused("host-local, static", "a route's number that is negative", rf"'ipam\.{_NO_NUMBER}")
 served("portmap", "an empty `externalSetMarkChain` fails", "Invalid target name")
 served("portmap", "an empty `protocol` fails in iptables", r'unknown protocol ""')
 _OTHER_INTERFACES = "bridge, ptp, macvlan, tap, host-device, ipvlan, vlan, dummy"
@@ -240,7 +247,8 @@ def _as_cidr(text: str) -> str:
 refused(
     "portmap, firewall, tuning, bandwidth, sbr, loopback",
     "print a `prevResult` again as it came, an impossible one too",
-    r"^cannot convert: no valid IP",
+    rf"^cannot convert: no valid IP|'prevResult\.(ip[46]\.)?{_NO_NUMBER}"
+    r"|'prevResult\.(interfaces\[\d+\]\.mtu|ips\[\d+\]\.interface)': -?\d+ does not fit 32 bits$",
 )
 refused("tuning", "sets sysctls before it looks for the interface", r'^failed to get "[^"]*": Link not found$')
 
@@ -341,6 +349,13 @@ def _takes_the_last_address_for_a_lease(step: Step) -> bool:
 _IN_A_RESULT = re.compile(r'"(?:address|ip)": "[0-9a-f.:]+/\d+"')
 
 
+def _other_addresses(step: Step, seen: Difference) -> bool:
+    """Both sides' ADD came to a result, and only its addresses differ."""
+    served = seen.where.endswith("/output") and step.command == "ADD" and not step.our_failure
+    alike = _IN_A_RESULT.sub("", seen.ours or "") == _IN_A_RESULT.sub("", seen.theirs or "")
+    return served and not step.their_failure and alike
+
+
 @allowed("host-local", "CHECK and DEL take every file of the directory for a lease")
 def _(step: Step, seen: Difference) -> bool:
     if step.command == "CHECK" and seen.where.startswith("call/") and not step.their_failure:
@@ -349,9 +364,23 @@ def _(step: Step, seen: Difference) -> bool:
     if not any(each.command == "DEL" and _takes_the_last_address_for_a_lease(each) for each in step.so_far):
         return False
     # without that file the reference's next ADD begins with the first address again
-    if seen.where.endswith("/output") and step.command == "ADD" and not step.our_failure and not step.their_failure:
-        return _IN_A_RESULT.sub("", seen.ours or "") == _IN_A_RESULT.sub("", seen.theirs or "")
-    return step.leases_alike(seen.where)
+    return _other_addresses(step, seen) or step.leases_alike(seen.where)
+
+
+@allowed("host-local", "an ADD that fails after it took an address also frees those that the attachment had before")
+def _(step: Step, seen: Difference) -> bool:
+    """It keeps them, so that the next attachment's are others; its CHECK finds them."""
+    words = re.compile("failed to allocate for range [1-9]")
+    failed = [each for each in step.so_far if each.command == "ADD" and words.match(str(each.our_failure.get("msg")))]
+    own = [each for each in failed if each.our_failure == each.their_failure]
+    if not own:
+        return False
+    asked = (step.request.get("id"), step.request["ifname"]) in [
+        (e.request.get("id"), e.request["ifname"]) for e in own
+    ]
+    if step.command == "CHECK" and seen.where.startswith("call/"):
+        return asked and not step.our_failure and "Failed to find address added" in str(step.their_failure.get("msg"))
+    return _other_addresses(step, seen) or step.leases_alike(seen.where, ours=own)
 
 
 @allowed("host-local", "a requested address that is in no range is noticed after the ranges were served")

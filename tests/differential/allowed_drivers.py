@@ -11,7 +11,7 @@ deleted(
     "|unknown ipvlan|failed to open netns",
 )
 deleted("vrf", "DEL fails when the interface is gone, and without `vrfname`", "resetMaster|valid vrf name|is not a VRF")
-refused("ipvlan, tap", "a negative `mtu` counts as 0 or fails in `ip`", r"'mtu': -\d+ is negative")
+refused("ipvlan, ptp, tap", "a negative `mtu` counts as 0 or fails in `ip`", r"'mtu': -\d+ is negative")
 refused("ipvlan, vlan", "without an IPAM plugin the device is made first", "no plugin name provided")
 
 

@@ -1,4 +1,4 @@
-"""The differences of ptp, of static, and of requests to host-local that are meant; see `allowed_differences`."""
+"""The differences of ptp, and of requests to host-local that are meant; see `allowed_differences`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,6 @@ def _(step: Step, seen: Difference) -> bool:
         return (seen.ours, seen.theirs) == ("0", "1")
     # the host's end is still at it when the reference's ADD ends
     return bool(re.match(r"host/(addr|route)/.*fd", seen.where))
-
-
-@allowed("static", "`GATEWAY` of CNI_ARGS is only that of addresses from CNI_ARGS")
-def _(step: Step, _seen: Difference) -> bool:
-    return "GATEWAY=" in str(step.case["args"]) and '"static"' in json.dumps(step.case["plugins"])
 
 
 @allowed("ptp", "a second attachment with the same address has no route of the host")

@@ -92,6 +92,15 @@ cni_args = mostly(
     4,
 )
 
+_told: dict[str, Strategy] = {
+    "aliases": mostly((["web"], ["web", "db"], []), junk, 6),
+    "dns": mostly(dns, junk, 6),
+    "cgroupPath": mostly(("/kubelet.slice", ""), junk, 6),
+    "infinibandGUID": mostly(("c2:11:22:33:44:55:66:77",), junk, 6),
+    "podAnnotations": mostly(({"a": "b"},), junk, 6),
+}
+"""What a runtime may say to every plugin, and none of these listens to."""
+
 GONE = {"command": "DEL", "vanish": True}
 SEQUENCES: tuple[list[Any], ...] = (
     *(["ADD", "CHECK", "DEL", "DEL"],) * 6,
@@ -190,6 +199,18 @@ def some(required: dict[str, Strategy], optional: dict[str, Strategy], most: int
 
 
 @st.composite
+def _told_more(draw: st.DrawFn, plugins: list[Config]) -> list[Config]:
+    """One of the plugins with parts of `_told`, where it has an object to put them into."""
+    number = draw(st.integers(0, len(plugins) - 1))
+    known = plugins[number].get("runtimeConfig", {})
+    if not isinstance(known, dict):
+        return plugins
+    names = draw(st.lists(st.sampled_from(sorted(_told)), min_size=1, unique=True))
+    more = {"runtimeConfig": {**{name: draw(_told[name]) for name in names}, **known}}
+    return [*plugins[:number], {**plugins[number], **more}, *plugins[number + 1 :]]
+
+
+@st.composite
 def cases(
     draw: st.DrawFn,
     plugins: Strategy,
@@ -212,4 +233,6 @@ def cases(
         case["dad"] = True
     if extra is not None:
         case |= draw(extra)
+    if case["plugins"] and draw(st.integers(0, 9)) == 9:
+        case["plugins"] = draw(_told_more(case["plugins"]))
     return case

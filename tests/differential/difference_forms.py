@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any, NamedTuple
 
 Call = tuple[str, int, str]
@@ -35,6 +36,12 @@ def _owners(state: dict[str, str]) -> list[str]:
     return sorted(text for match, text in found if match and not match[1].startswith("last"))
 
 
+def _without(owners: list[str], steps: Iterable[Step]) -> list[str]:
+    """Without the leases of the attachments that these steps are about."""
+    left = [repr("\r\n".join(each.attachment)) for each in steps]
+    return [each for each in owners if each.partition(" ")[2] not in left]
+
+
 class Step(NamedTuple):
     """One operation of a case.  `ours` and `theirs` are its calls (plugin, exit status, output); `start` and `before`
     are our side's state before the case and before this step, `now` after it, `there` is the reference's then;
@@ -53,6 +60,11 @@ class Step(NamedTuple):
     @property
     def command(self) -> str:
         return str(self.request["command"])
+
+    @property
+    def attachment(self) -> tuple[str, str]:
+        """Container id and interface."""
+        return str(self.request.get("id", self.request.get("container"))), str(self.request["ifname"])
 
     @property
     def our_failure(self) -> dict[str, Any]:
@@ -90,9 +102,12 @@ class Step(NamedTuple):
         """Our side has there what it had before the case, or only what stays on purpose."""
         return ours == self.start.get(where) or is_permanent(where, self.now, self.case)
 
-    def leases_alike(self, where: str) -> bool:
-        """It is about a lease, and the same attachments have as many on both sides, be it of other addresses."""
-        return bool(_LEASE.fullmatch(where)) and _owners(self.now) == _owners(self.there)
+    def leases_alike(self, where: str, ours: Iterable[Step] = (), theirs: Iterable[Step] = ()) -> bool:
+        """It is about a lease, and the same attachments have as many on both sides, be it of other addresses; on our
+        side alone those of some steps may have more, on the reference's alone those of some others."""
+        here, there = _owners(self.now), _owners(self.there)
+        alike = [_without(here, ours), here], [_without(there, theirs), there]
+        return bool(_LEASE.fullmatch(where)) and any(one == other for one, other in product(*alike))
 
     def lost_the_interface(self, seen: Difference) -> bool:
         """Of several routes to one network ours are those of the reference without the deleted interfaces'."""
@@ -152,7 +167,8 @@ def refused(where: str, reference: str, text: str) -> None:
         if seen.where.startswith("call/"):
             return step.command != "DEL" or not step.our_failure
         # what was refused has not had an address, so that the next one's is another
-        other = seen.where.startswith("c") or step.leases_alike(seen.where)
+        failed = [each for each in step.so_far if each.command == "ADD" and each.our_failure]
+        other = seen.where.startswith("c") or step.leases_alike(seen.where, theirs=failed)
         return other or seen.ours == step.before.get(seen.where) or step.gone(seen.where, seen.ours)
 
     ALLOWED.append(Allowed((where, reference), explains))
@@ -174,7 +190,8 @@ def _better(step: Step, command: str, where: str, pattern: re.Pattern[str]) -> b
 def _gets_further(step: Step, where: str, pattern: re.Pattern[str]) -> bool:
     """The reference's call failed with such a text, and the same one of ours with another."""
     mine, other = str(step.our_failure.get("msg", "")), str(step.their_failure.get("msg", ""))
-    alike = len(step.ours) == len(step.theirs) and bool(mine) and _speaks(step.theirs, where)
+    failed = bool(step.our_failure) and bool(step.their_failure)
+    alike = len(step.ours) == len(step.theirs) and failed and _speaks(step.theirs, where)
     return alike and bool(pattern.search(other)) and not pattern.search(mine)
 
 

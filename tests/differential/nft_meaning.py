@@ -113,7 +113,9 @@ def _ours(chains: Chains, sets: dict[str, str], facts: Facts) -> None:
             facts[f"admit/{key}"] = f"of {_container(comment)}"
     for name, lines in chains.items():
         for line in lines if name.startswith("p_if_") else []:
-            _rule(facts, line, "when ")
+            # the table is of both families, the reference's of one
+            own = "meta nfproto ipv6 " if " dnat ip6 to " in line else "meta nfproto ipv4 "
+            _rule(facts, line.removeprefix(own), "when ")
     jumps = [f"jump {name}" for name in chains if name.startswith("p_if_")]
     if sorted(chains.get("p_conditional", [])) != sorted(jumps):
         facts["not understood/p_conditional"] = "\n".join(chains.get("p_conditional", []))

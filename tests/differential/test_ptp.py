@@ -12,7 +12,7 @@ from address_strategies import (
     host_local,
     route_lists,
 )
-from case_strategies import cases, dns, mostly, some, spoiled
+from case_strategies import cases, cni_args, dns, mostly, some, spoiled
 from comparison import Comparison
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +43,11 @@ _keys: dict[str, Any] = {
 _required: dict[str, Any] = {"type": st.just("ptp")}
 _with_ranges = some({**_required, "ipam": host_local()}, _keys)
 _with_static = some({**_required, "ipam": _static}, _keys)
+_static_args = cni_args | mostly(
+    ("IP=10.1.2.5/24;GATEWAY=10.1.2.1", "IP=10.1.2.5/24, fd00:1::5/64;GATEWAY=fd00:1::1,10.1.2.1", "GATEWAY=10.1.2.7"),
+    ("IP=10.1.2.5/24;GATEWAY=x", "GATEWAY=10.1.4.1,10.1.2.1"),
+    4,
+)
 _alone = some({"type": st.just("static"), "ipam": _static}, {key: _keys[key] for key in ("args", "runtimeConfig")})
 
 _surroundings = st.sampled_from(
@@ -65,12 +70,12 @@ def test_with_ranges(comparison: Comparison, case: dict[str, Any]) -> None:
 
 
 @share(3)
-@given(cases(st.lists(spoiled(_with_static), min_size=1, max_size=1)))
+@given(cases(st.lists(spoiled(_with_static), min_size=1, max_size=1), _static_args))
 def test_with_static_addresses(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)
 
 
 @share(3)
-@given(cases(st.lists(spoiled(_alone), min_size=1, max_size=1)))
+@given(cases(st.lists(spoiled(_alone), min_size=1, max_size=1), _static_args))
 def test_static_alone(comparison: Comparison, case: dict[str, Any]) -> None:
     judge(comparison, case)

@@ -376,8 +376,99 @@ CASES: dict[str, dict[str, Any]] = {
         "setup": ["@c1 ip link add eth0 type bridge"],
         "steps": ["ADD", "DEL", {"command": "ADD", "container": "c2"}, {"command": "DEL", "container": "c2"}],
     },
+    "a refused ADD that the reference serves, and another container's": {
+        "containers": ["c1", "c2"],
+        "plugins": [{"type": "tap", "owner": 0, "group": 0, "ipam": _V4}],
+        "setup": ["@c1 ip link add eth0 type bridge"],
+        "steps": ["ADD", {"command": "ADD", "container": "c2"}, "DEL", {"command": "DEL", "container": "c2"}],
+    },
+    "a negative mtu of ptp": {"plugins": [{"type": "ptp", "mtu": -1, "ipam": _V4}]},
+    "a negative table of a route": {
+        "plugins": [{"type": "bridge", "ipam": {**_V4, "routes": [{"dst": "10.9.0.0/16", "table": -1}]}}],
+    },
+    "a scope that the kernel does not have": {
+        "plugins": [{"type": "static", "ipam": {"type": "static", "routes": [{"dst": "10.9.0.0/16", "scope": 300}]}}],
+    },
+    "a negative mtu of a route in prevResult": {
+        "prevResult": {"cniVersion": "1.0.0", "routes": [{"dst": "10.9.0.0/16", "mtu": -1}]},
+        "plugins": [{"type": "loopback"}],
+        "steps": ["ADD", "CHECK", "DEL"],
+    },
+    "an index of an interface that no list has": {
+        "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": "10.1.2.9/24", "interface": 1 << 33}]},
+        "plugins": [{"type": "portmap", "runtimeConfig": {"portMappings": []}}],
+        "steps": ["ADD", "CHECK", "DEL"],
+    },
+    "ptp with two addresses and one gateway": {
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipam": {
+                    "type": "static",
+                    "addresses": [{"address": f"fd00:1::{each}/64", "gateway": "fd00:1::1"} for each in (9, 5)],
+                    "routes": [{"dst": "::/0"}],
+                },
+            }
+        ],
+    },
+    "conditions of nftables that are not about addresses": {
+        "plugins": [
+            _BRIDGE,
+            {
+                "type": "portmap",
+                "backend": "nftables",
+                "conditionsV4": ["iifname", "lo"],
+                "conditionsV6": ["meta", "mark", "0x1"],
+                "runtimeConfig": {"portMappings": [_PORT]},
+            },
+        ],
+    },
+    "an ADD that fails in the second range, of an attachment that has an address there": {
+        "plugins": [{"type": "host-local", "ipam": _TWO}],
+        "files": {"/var/lib/cni/networks/net/10.1.4.2": "c1\r\neth0"},
+        "steps": ["ADD", "CHECK", {"command": "ADD", "ifname": "eth1"}, {"command": "DEL", "ifname": "eth1"}, "DEL"],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
+    },
+    "CHECK: keys that exclude each other": {"plugins": [{**_BRIDGE, "hairpinMode": True, "promiscMode": True}]},
+    "a hidden limit of a wrong type": {
+        "plugins": [_BRIDGE, {"type": "bandwidth", **_LIMITS, "runtimeConfig": {"bandwidth": {"ingressRate": ""}}}],
+    },
+    "hidden addresses of a wrong type": {
+        "plugins": [
+            {
+                "type": "static",
+                "ipam": {"type": "static", "addresses": [{"address": 5}]},
+                "runtimeConfig": {"ips": ["10.1.2.9/24"]},
+            }
+        ],
+    },
+    "a hidden gateway that is no address": {
+        "plugins": [
+            {
+                "type": "static",
+                "ipam": {"type": "static", "addresses": [{"address": "x", "gateway": "y"}]},
+                "args": {"cni": {"ips": ["10.1.2.9/24"]}},
+            }
+        ],
+    },
+    "a gateway of CNI_ARGS for a configured address": {
+        "args": "GATEWAY=10.1.2.1",
+        "plugins": [
+            {
+                "type": "tap",
+                "ipam": {
+                    "type": "static",
+                    "addresses": [{"address": "10.1.2.9/24", "gateway": "10.1.2.7"}, {"address": "fd00:1::9/64"}],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            }
+        ],
+    },
+    "a gateway of CNI_ARGS for the address of ptp": {
+        "args": "IgnoreUnknown=1;GATEWAY=10.1.2.7, 10.1.2.1",
+        "plugins": [{"type": "ptp", "ipam": {"type": "static", "addresses": [{"address": "10.1.2.9/24"}]}}],
     },
     "host-device": {
         "plugins": [{"type": "host-device", "device": "hd0", "ipam": _V4}],
