@@ -15,7 +15,7 @@
 
 #define DESCRIPTORS 3 /* as many as the protocol has */
 #define PEER_PIDFD 77 /* Linux 6.5 */
-#define MOUNT_NAMESPACE 0xFF03 /* Linux 6.11; names of the headers' are newer than Debian 12's */
+#define MOUNT_NAMESPACE 0xFF03 /* Linux 6.11; Debian 12's headers do not have the names */
 #define USER_NAMESPACE 0xFF09
 #define NAMESPACE_KIND 0xB703
 
