@@ -32,8 +32,8 @@ class HostLocal(Record):
 def parse(config: Config, cni_args: str, removing: bool = False) -> HostLocal:
     """The whole configuration; CniError with the reference's text for what it refuses.
 
-    `removing` passes over the routes, in which we refuse more than the reference: what an ADD was refused for must not
-    keep the DEL that follows it from succeeding."""
+    `removing` passes over what we refuse more of than the reference, in routes and ranges: what an ADD was refused for
+    must not keep the DEL that follows it from succeeding."""
     # what cannot be decoded is told before what CNI_ARGS says
     texts = (*config.args.strings("ips"), *config.runtime.strings("ips"))
     configured = tuple(_address(text) for text in texts if text)
@@ -43,7 +43,7 @@ def parse(config: Config, cni_args: str, removing: bool = False) -> HostLocal:
     requested = (*_argument_addresses(cni_args), *configured)
     if "" in texts:
         raise ConfigError(_EMPTY)
-    sets = build_range_sets(groups, config.version)
+    sets = build_range_sets(groups, config.version, removing)
     return HostLocal(data_dir(config), sets, requested, routes, ipam.string("resolvConf"))
 
 

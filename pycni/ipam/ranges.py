@@ -83,8 +83,11 @@ def parse_spec(section: Section) -> RangeSpec:
     )
 
 
-def complete(spec: RangeSpec) -> Range:
-    """The range with defaults filled in; ConfigError with the reference's text (contract 3.2)."""
+def complete(spec: RangeSpec, removing: bool = False) -> Range:
+    """The range with defaults filled in; ConfigError with the reference's text (contract 3.2).
+
+    An IPv4 rangeStart at the broadcast address, without a rangeEnd, is refused: the reference accepts it and then walks
+    out of the subnet.  `removing` passes over that, so that a DEL of what the reference added succeeds."""
     subnet = spec.subnet
     if subnet is None:
         raise ConfigError("IP <nil> not v4 nor v6")
@@ -103,12 +106,11 @@ def complete(spec: RangeSpec) -> Range:
     start = first
     if spec.start is not None:
         start = spec.start
-        # An IPv4 rangeStart at the broadcast address, without a rangeEnd, is refused: the reference accepts it and then
-        # walks out of the subnet.
-        if not subnet.contains(start) or _is_after(start, spec.end or default_end):
+        limit = spec.end or (subnet.last if removing else default_end)
+        if not subnet.contains(start) or _is_after(start, limit):
             raise ConfigError(f"RangeStart {start} not in network {subnet}")
     end = spec.end or default_end
-    if not subnet.contains(end) or _is_after(start, end):
+    if not subnet.contains(end) or (spec.end is not None and _is_after(start, end)):
         raise ConfigError(f"RangeEnd {end} not in network {subnet}")
     return Range(subnet, start, end, gateway)
 
@@ -117,13 +119,13 @@ def _is_after(one: Address, two: Address) -> bool:
     return one.family == two.family and one.packed > two.packed
 
 
-def complete_set(specs: Sequence[RangeSpec]) -> RangeSet:
+def complete_set(specs: Sequence[RangeSpec], removing: bool = False) -> RangeSet:
     """A whole set; ConfigError when it is empty, mixes families or overlaps itself."""
     if not specs:
         raise ConfigError("empty range set")
     ranges: list[Range] = []
     for spec in specs:
-        each = complete(spec)
+        each = complete(spec, removing)
         if ranges and each.subnet.family != ranges[0].subnet.family:
             raise ConfigError("mixed address families")
         ranges.append(each)
@@ -134,8 +136,11 @@ def complete_set(specs: Sequence[RangeSpec]) -> RangeSet:
     return RangeSet(tuple(ranges))
 
 
-def build_range_sets(groups: Sequence[Sequence[RangeSpec]], version: str) -> tuple[RangeSet, ...]:
-    """Steps 3 to 6 of contract 3.1.  `version` is the configuration's cniVersion as written.
+def build_range_sets(
+    groups: Sequence[Sequence[RangeSpec]], version: str, removing: bool = False
+) -> tuple[RangeSet, ...]:
+    """Steps 3 to 6 of contract 3.1.  `version` is the configuration's cniVersion as written; `removing` as `complete`
+    has it.
 
     ConfigError names the set at fault."""
     if not groups:
@@ -143,7 +148,7 @@ def build_range_sets(groups: Sequence[Sequence[RangeSpec]], version: str) -> tup
     sets: list[RangeSet] = []
     for number, specs in enumerate(groups):
         try:
-            sets.append(complete_set(specs))
+            sets.append(complete_set(specs, removing))
         except ConfigError as error:
             raise ConfigError(f"invalid range set {number}: {error.msg}") from None
     for family in (4, 6):

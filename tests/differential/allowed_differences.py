@@ -139,6 +139,12 @@ def _(step: Step, seen: Difference) -> bool:
 
 
 refused("host-local", "a route without `dst` passes", "a route needs a destination$")
+refused(
+    "host-local",
+    "a `rangeStart` that is the broadcast address",
+    r"RangeStart ([0-9.]+) not in network ([0-9./]+)$",
+    lambda found: str(ipaddress.ip_network(found[2]).broadcast_address) == found[1],
+)
 _NO_NUMBER = r"routes\[\d+\]\.(mtu|advmss|priority|table|scope)': -?\d+ (is negative|does not fit \d+ bits)$"
 refused("host-local, static", "a route's number that is negative", rf"'ipam\.{_NO_NUMBER}")
 served("portmap", "an empty `externalSetMarkChain` fails", "Invalid target name")

@@ -154,15 +154,18 @@ def _speaks(calls: list[Call], where: str) -> bool:
     return bool(calls) and (bool({"all", "host-local", "static"} & set(names)) or calls[-1][0] in names)
 
 
-def refused(where: str, reference: str, text: str) -> None:
-    """Adds a row: ours refuses an ADD with this text (a pattern), which the reference serves, or refuses later or for
-    another reason; until the end of the case nothing is there on our side, and it is deleted without complaint."""
+def refused(where: str, reference: str, text: str, holds: Callable[[re.Match[str]], bool] = bool) -> None:
+    """Adds a row: ours refuses an ADD with this text (a pattern, for which `holds` is true), which the reference
+    serves, or refuses later or for another reason; until the end of the case nothing is there on our side, and it is
+    deleted without complaint."""
     pattern = re.compile(text)
 
+    def refuses(step: Step) -> bool:
+        found = pattern.search(str(step.our_failure.get("msg", "")))
+        return found is not None and _speaks(step.ours, where) and holds(found)
+
     def explains(step: Step, seen: Difference) -> bool:
-        if not any(
-            _speaks(each.ours, where) and pattern.search(str(each.our_failure.get("msg", ""))) for each in step.so_far
-        ):
+        if not any(map(refuses, step.so_far)):
             return False
         if seen.where.startswith("call/"):
             return step.command != "DEL" or not step.our_failure

@@ -428,6 +428,28 @@ CASES: dict[str, dict[str, Any]] = {
         "files": {"/var/lib/cni/networks/net/10.1.4.2": "c1\r\neth0"},
         "steps": ["ADD", "CHECK", {"command": "ADD", "ifname": "eth1"}, {"command": "DEL", "ifname": "eth1"}, "DEL"],
     },
+    "a range that begins at the broadcast address": {
+        "plugins": [
+            {
+                "type": "host-local",
+                "ipam": {"type": "host-local", "subnet": "10.1.2.0/24", "rangeStart": "10.1.2.255"},
+            }
+        ],
+        "files": {"/var/lib/cni/networks/net/10.1.2.255": "c2\r\neth0"},
+        "containers": ["c1", "c2"],
+        "steps": ["ADD", "DEL", {"command": "DEL", "container": "c2"}],
+    },
+    "such a range beside one that it lies in": {
+        "plugins": [
+            {
+                "type": "bridge",
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": "10.1.2.0/24", "rangeStart": "10.1.2.255"}, {"subnet": "0.0.0.0/0"}]],
+                },
+            }
+        ],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },

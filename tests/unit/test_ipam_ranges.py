@@ -69,6 +69,13 @@ def test_refused_ranges(wrong: RangeSpec, text: str) -> None:
     assert caught.value.msg == text
 
 
+def test_a_start_at_the_broadcast_address_is_no_obstacle_to_removal() -> None:
+    assert str(complete(spec("10.0.0.0/24", "10.0.0.255"), removing=True)) == "10.0.0.255-10.0.0.254"
+    for wrong in (spec("10.0.0.0/24", "10.0.1.0"), spec("10.0.0.0/24", "10.0.0.255", "10.0.0.9")):
+        with pytest.raises(ConfigError, match="not in network"):
+            complete(wrong, removing=True)
+
+
 @pytest.mark.parametrize(
     ("specs", "text"),
     [
