@@ -119,6 +119,7 @@ refused(
 
 
 served("bridge", "an empty `bridge` is refused", "Name cannot be empty")
+served("bridge, ptp", "an empty `ipMasqBackend` is unknown", '^unknown ipmasq backend ""$')
 
 
 @allowed("bridge", "an empty `bridge` is refused")

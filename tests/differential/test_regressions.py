@@ -450,6 +450,11 @@ CASES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "an empty backend of bridge": {"plugins": [{**_BRIDGE, "ipMasqBackend": ""}]},
+    "an empty backend of ptp": {
+        "plugins": [{"type": "ptp", "ipMasq": True, "ipMasqBackend": "", "ipam": _V4}],
+        "steps": ["ADD", "CHECK", {"command": "DEL", "vanish": True}],
+    },
     "two sysctls that cannot be set": {
         "plugins": [_BRIDGE, {"type": "tuning", "sysctl": {"kernel.msgmax": "", "net.ipv4.ip_local_port_range": "x"}}],
     },
