@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any
 
+from allowed_host_local import NO_NUMBER
 from difference_forms import Difference, Step, allowed, deleted, is_permanent, passed, refused, served, stricter
 
 
@@ -44,11 +45,6 @@ def _(_step: Step, seen: Difference) -> bool:
         and seen.where.endswith("/")
         and (seen.ours, seen.theirs) == ("40755", "40600")
     )
-
-
-@allowed("host-local", "CHECK and DEL make the lease directory")
-def _(_step: Step, seen: Difference) -> bool:
-    return seen.ours is None and bool(re.fullmatch(r"file/(var/lib/cni|run/leases)/(.*/)?(lock)?", seen.where))
 
 
 @allowed("bridge, firewall", "masquerade rules stay when the namespace is gone; isolation rules stay for ever")
@@ -139,15 +135,6 @@ def _(step: Step, seen: Difference) -> bool:
     return named and bool(step.their_failure) and seen.where.startswith("call/")
 
 
-refused("host-local", "a route without `dst` passes", "a route needs a destination$")
-refused(
-    "host-local",
-    "a `rangeStart` that is the broadcast address",
-    r"RangeStart ([0-9.]+) not in network ([0-9./]+)$",
-    lambda found: str(ipaddress.ip_network(found[2]).broadcast_address) == found[1],
-)
-_NO_NUMBER = r"routes\[\d+\]\.(mtu|advmss|priority|table|scope)': -?\d+ (is negative|does not fit \d+ bits)$"
-refused("host-local, static", "a route's number that is negative", rf"'ipam\.{_NO_NUMBER}")
 served("portmap", "an empty `externalSetMarkChain` fails", "Invalid target name")
 served("portmap", "an empty `protocol` fails in iptables", r'unknown protocol ""')
 _OTHER_INTERFACES = "bridge, ptp, macvlan, tap, host-device, ipvlan, vlan, dummy"
@@ -254,7 +241,7 @@ def _as_cidr(text: str) -> str:
 refused(
     "portmap, firewall, tuning, bandwidth, sbr, loopback",
     "print a `prevResult` again as it came, an impossible one too",
-    rf"^cannot convert: no valid IP|'prevResult\.(ip[46]\.)?{_NO_NUMBER}"
+    rf"^cannot convert: no valid IP|'prevResult\.(ip[46]\.)?{NO_NUMBER}"
     r"|'prevResult\.(interfaces\[\d+\]\.mtu|ips\[\d+\]\.interface)': -?\d+ does not fit 32 bits$",
 )
 refused("tuning", "sets sysctls before it looks for the interface", r'^failed to get "[^"]*": Link not found$')
@@ -346,57 +333,6 @@ def _(step: Step, seen: Difference) -> bool:
     return (
         bool(chain) and any(each.command == "DEL" for each in step.so_far) and (two or step.gone(seen.where, seen.ours))
     )
-
-
-def _takes_the_last_address_for_a_lease(step: Step) -> bool:
-    asked = f"'{step.request.get('id')}'"
-    return any("/last_reserved_ip." in key and text.endswith(asked) for key, text in step.before.items())
-
-
-_IN_A_RESULT = re.compile(r'"(?:address|ip)": "[0-9a-f.:]+/\d+"')
-
-
-def _other_addresses(step: Step, seen: Difference) -> bool:
-    """Both sides' ADD came to a result, and only its addresses differ."""
-    served = seen.where.endswith("/output") and step.command == "ADD" and not step.our_failure
-    alike = _IN_A_RESULT.sub("", seen.ours or "") == _IN_A_RESULT.sub("", seen.theirs or "")
-    return served and not step.their_failure and alike
-
-
-@allowed("host-local", "CHECK and DEL take every file of the directory for a lease")
-def _(step: Step, seen: Difference) -> bool:
-    if step.command == "CHECK" and seen.where.startswith("call/") and not step.their_failure:
-        missed = "Failed to find address added by container" in str(step.our_failure.get("msg"))
-        return missed and _takes_the_last_address_for_a_lease(step)
-    if not any(each.command == "DEL" and _takes_the_last_address_for_a_lease(each) for each in step.so_far):
-        return False
-    # without that file the reference's next ADD begins with the first address again
-    return _other_addresses(step, seen) or step.leases_alike(seen.where)
-
-
-@allowed("host-local", "an ADD that fails after it took an address also frees those that the attachment had before")
-def _(step: Step, seen: Difference) -> bool:
-    """It keeps them, so that the next attachment's are others; its CHECK finds them."""
-    words = re.compile("failed to allocate for range [1-9]")
-    failed = [each for each in step.so_far if each.command == "ADD" and words.match(str(each.our_failure.get("msg")))]
-    own = [each for each in failed if each.our_failure == each.their_failure]
-    if not own:
-        return False
-    asked = (step.request.get("id"), step.request["ifname"]) in [
-        (e.request.get("id"), e.request["ifname"]) for e in own
-    ]
-    if step.command == "CHECK" and seen.where.startswith("call/"):
-        return asked and not step.our_failure and "Failed to find address added" in str(step.their_failure.get("msg"))
-    return _other_addresses(step, seen) or step.leases_alike(seen.where, ours=own)
-
-
-@allowed("host-local", "a requested address that is in no range is noticed after the ranges were served")
-def _(step: Step, seen: Difference) -> bool:
-    mine, other = str(step.our_failure.get("msg")), str(step.their_failure.get("msg"))
-    both = mine.startswith("failed to allocate all requested IPs: ") and other.startswith(
-        "failed to allocate for range "
-    )
-    return both and seen.where.endswith("/output")
 
 
 @allowed("all", "a failed ADD leaves the veth pair")

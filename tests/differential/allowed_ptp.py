@@ -1,8 +1,7 @@
-"""The differences of ptp, and of requests to host-local that are meant; see `allowed_differences`."""
+"""The differences of ptp that are meant; see `allowed_differences`."""
 
 from __future__ import annotations
 
-import json
 import re
 
 from difference_forms import Difference, Step, allowed, deleted, refused, served, stricter
@@ -49,14 +48,3 @@ def _(step: Step, seen: Difference) -> bool:
     refused_add = any(each.command == "ADD" and each.our_failure for each in step.so_far)
     leases = seen.where.startswith(("file/var/lib/cni/networks", "file/run/leases"))
     return step.plugin("ptp") is not None and refused_add and leases and step.gone(seen.where, seen.ours)
-
-
-@allowed("host-local", "`failed to allocate all requested IPs` names them in any order")
-def _(step: Step, seen: Difference) -> bool:
-    words = "failed to allocate all requested IPs: "
-    ours, theirs = (str(each.get("msg")) for each in (step.our_failure, step.their_failure))
-    left = [text.removeprefix(words).replace(";", " ").split() for text in (ours, theirs)]
-    asked = json.dumps([step.case["args"], step.case["plugins"]])
-    known = all(each in asked for each in left[0] + left[1])
-    both = ours.startswith(words) and theirs.startswith(words) and len(left[0]) == len(left[1])
-    return both and known and seen.where.endswith("/output")
