@@ -84,6 +84,8 @@ boot() {
     local scratch=$1 dir
     mount -t proc proc /proc
     mount_cgroups
+    # What runs on the machine is not this host's; covered only, its mounts would still be in the table.
+    cut -d' ' -f2 /proc/mounts | { grep -E '^(/var/lib|/run)/' || true; } | sort -r | while read -r dir; do umount -l "$dir"; done
     for dir in etc opt var/lib; do
         mkdir -p "$scratch/upper/$dir" "$scratch/work/$dir"
         mount -t overlay overlay -o "lowerdir=/$dir,upperdir=$scratch/upper/$dir,workdir=$scratch/work/$dir" "/$dir"
@@ -92,8 +94,8 @@ boot() {
     mkdir -p /run/netns /run/lock
     # Debian's ctr also looks here: a plugin missing from /opt/cni/bin must fail, not be replaced unseen.
     [[ ! -d /usr/lib/cni ]] || mount -t tmpfs -o ro tmpfs /usr/lib/cni
-    # The machine's own networks and plugins are none of this host's.
-    rm -rf /etc/cni /opt/cni /var/lib/cni
+    # The machine's own networks, plugins and containers are none of this host's.
+    rm -rf /etc/cni /opt/cni /var/lib/cni /var/lib/pynet
     mkdir -p /etc/cni/net.d /opt/cni/bin
     hostname ring
     # Names are asked of the neighbour, which refuses at once, instead of a server that is out of reach from in here.
