@@ -77,8 +77,8 @@ def add(context: Context) -> Result | str:
         tuning = ready[0]
     if tuning.sysctls:
         _honour_allowlist(context, tuning)
-    unchanged = None if tuning.mac else verbatim.unchanged(context.config)
-    previous = _previous(context) if unchanged is None else Result()
+    text = None if tuning.mac else verbatim.unchanged(context.config)
+    previous = _previous(context) if text is None else text
     if ready is None:
         memo.clear()  # other interfaces' names would add up
         ready = memo[key] = tuning, plan(tuning, ifname)
@@ -91,8 +91,8 @@ def add(context: Context) -> Result | str:
         backup.save(tuning.data_dir, run_dir, owner, backup.render(tuning, link))
     context.container()
     context.transaction.apply(ready[1])
-    if not tuning.mac:
-        return unchanged or previous
+    if isinstance(previous, str) or not tuning.mac:
+        return previous
     interfaces = tuple(each.replace(mac=tuning.mac) if each.name == ifname else each for each in previous.interfaces)
     return previous.replace(interfaces=interfaces)
 
