@@ -343,7 +343,7 @@ def _(step: Step, seen: Difference) -> bool:
     if later and re.search(left, str(step.their_failure.get("msg"))):
         return True
     # seen.ours is as it was before; a bridge that lost its last port has neither a hardware address nor a carrier
-    unmade = seen.ours == step.before.get(seen.where) or is_permanent(seen.where, step.now, step.case)
+    unmade = step.as_before(seen.where, seen.ours) or is_permanent(seen.where, step.now, step.case)
     return not seen.where.startswith("call/") and step.add_failed() and unmade
 
 

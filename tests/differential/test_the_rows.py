@@ -81,6 +81,28 @@ def test_after_the_last_address_was_forgotten_leases_may_be_others_but_are_as_ma
     assert not _explained(second, Difference("call/0/host-local/status", "0", "1"))
 
 
+_MAIN = "c1/route/main/fe80::/64/unicast v6"
+
+
+@pytest.mark.parametrize(
+    ("ours", "meant"),
+    [
+        ("proto 2 dev up0 metric 256", True),
+        ("proto 2 dev up0 metric 256 | proto 2 dev up1 metric 256", True),
+        ("proto 2 dev up1 metric 256", False),
+        ("proto 2 dev eth0 metric 256 | proto 2 dev up0 metric 256", False),
+        (None, False),
+    ],
+)
+def test_after_a_failed_add_links_of_before_may_have_got_the_kernels_routes(ours: str | None, meant: bool) -> None:
+    failed = [("macvlan", 1, '{"code": 999, "msg": "x"}')]
+    before = {_MAIN: "proto 2 dev up0 metric 256", "c1/link/up0/kind": "veth", "c1/link/up1/kind": "veth"}
+    full = completed({"plugins": [{"type": "macvlan"}]})
+    step = Step(full, full["steps"][0], failed, failed, before, before, before, before, [])
+    theirs = "proto 2 dev eth0 metric 256 | proto 2 dev up0 metric 256 | proto 2 dev up1 metric 256"
+    assert _explained(step, Difference(_MAIN, ours, theirs)) is meant
+
+
 def test_a_key_that_was_never_drawn_is_named() -> None:
     every = Counter({f"{kind}:{key}": 1 for kind, keys in KEYS.items() for key in keys})
     assert missing(every) == []
