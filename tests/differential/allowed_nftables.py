@@ -38,6 +38,16 @@ def _(step: Step, seen: Difference) -> bool:
     return bool(attached - deleted) and bool(deleted)
 
 
+@allowed("bridge, ptp", "with nftables, each of several attachments with one address has a rule")
+def _(step: Step, seen: Difference) -> bool:
+    place = re.fullmatch(r"host/nft/masquerade/(\S+)", seen.where)
+    ours = re.fullmatch(r"(outside \S+, )shared, (\S+)", seen.ours or "")
+    several = len({each.attachment for each in step.so_far if each.command == "ADD" and not each.our_failure}) > 1
+    if place is None or ours is None or place[1] != ours[2]:
+        return False
+    return several and (seen.theirs or "").startswith(ours[1])
+
+
 @allowed("bridge, ptp, portmap, firewall", "DEL and the choice of a backend run iptables")
 def _(_step: Step, seen: Difference) -> bool:
     built_in = re.fullmatch(r"host/ip6?tables/\w+/(INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)", seen.where)

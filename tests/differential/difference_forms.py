@@ -237,12 +237,32 @@ def passed(where: str, reference: str, text: str) -> None:
     ALLOWED.append(Allowed((where, reference), explains))
 
 
+_TAKEN = re.compile(
+    r"requested IP address (\S+) is not available|(\S+) has been allocated to \S+, duplicate allocation"
+)
+
+
+def _finds_it_taken(step: Step, attachments: list[tuple[str, str]]) -> bool:
+    """The reference's ADD failed for an address that one of these still has there; ours at the same place did not."""
+    found = _TAKEN.search(str(step.their_failure.get("msg", "")))
+    last = len(step.theirs) - 1
+    if step.command != "ADD" or found is None or last >= len(step.ours) or step.ours[last][1]:
+        return False
+    leases = ((_LEASE.fullmatch(key), text.partition(" ")[2]) for key, text in step.there.items())
+    owners = [owner for match, owner in leases if match and match[1] == (found[1] or found[2])]
+    return any(repr("\r\n".join(each)) in owners for each in attachments)
+
+
 def deleted(where: str, reference: str, text: str) -> None:
     """Adds a row: a DEL succeeds where the reference's fails with this text (a pattern), or gets further; what it
-    should have removed is gone on our side."""
+    should have removed is gone on our side.  Where an ADD needs an address that is not, the sides are not alike from
+    then on."""
     pattern = re.compile(text)
 
     def explains(step: Step, seen: Difference) -> bool:
+        forgotten = [each.attachment for each in step.so_far if _better(each, "DEL", where, pattern)]
+        if any(_finds_it_taken(each, forgotten) for each in step.so_far):
+            return True
         if seen.where.startswith("call/"):
             further = seen.where.endswith("/output") and _gets_further(step, where, pattern)
             return _better(step, "DEL", where, pattern) or (step.command == "DEL" and further)

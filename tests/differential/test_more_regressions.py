@@ -104,6 +104,34 @@ CASES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "an address that a DEL of the reference's leaves taken": {
+        "args": "IgnoreUnknown=1;IP=10.1.2.9",
+        "containers": ["c1", "c2"],
+        "plugins": [{"type": "bridge", "ipam": V4}, {"type": "vrf"}],
+        "steps": ["ADD", "DEL", {"command": "ADD", "container": "c2"}, {"command": "DEL", "container": "c2"}],
+    },
+    "one address for two containers, with rules of nftables": {
+        "containers": ["c1", "c2"],
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": True,
+                "ipMasqBackend": "nftables",
+                "ipam": {"type": "static", "addresses": [{"address": "10.1.2.9/24", "gateway": "10.1.2.1"}]},
+            }
+        ],
+        "steps": [
+            "ADD",
+            {"command": "ADD", "container": "c2"},
+            "DEL",
+            {"command": "CHECK", "container": "c2"},
+            {"command": "DEL", "container": "c2"},
+        ],
+    },
+    "another kind of namespace": {
+        "plugins": [{"type": "tap"}],
+        "steps": [{"command": "ADD", "netns": "/proc/self/ns/mnt"}],
+    },
     "an empty backend of bridge": {"plugins": [{**BRIDGE, "ipMasqBackend": ""}]},
     "an empty backend of ptp": {
         "plugins": [{"type": "ptp", "ipMasq": True, "ipMasqBackend": "", "ipam": V4}],
