@@ -67,8 +67,8 @@ def is_gone(pid: int) -> bool:
 
 
 def comes_to_rest(pid: int) -> bool:
-    """Whether no thread of it runs for a fifth of a second.  The traceback of one that runs meanwhile may be nonsense, and
-    end the process before the other threads have theirs."""
+    """Whether no thread of it runs for a fifth of a second.  The traceback of one that runs meanwhile may be nonsense,
+    and end the process before the other threads have theirs."""
     since, before = time.monotonic(), ""
 
     def rests() -> bool:
