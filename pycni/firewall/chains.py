@@ -167,7 +167,7 @@ def port_rules(fact: Publish) -> list[str]:
 
 
 def entry_rules(owner: Owner, fact: Publish) -> list[str]:
-    """The jumps to a container's port chain: protocols sorted, ports in list order, at most 15 a rule."""
+    """The jumps to a container's port chain, each once: protocols sorted, ports in list order, at most 15 a rule."""
     ports: dict[str, list[int]] = {}
     for mapping in fact.mappings:
         _protocol(mapping)
@@ -176,11 +176,12 @@ def entry_rules(owner: Owner, fact: Publish) -> list[str]:
     chain = naming.port_chain(owner.network, owner.container_id)
     words = [word if word == "!" else quoted(word) for word in fact.conditions]
     conditions = "".join(f" {word}" for word in words)
-    return [
+    rules = [
         f"-p {protocol.lower()} {text} -m multiport --dports {','.join(map(str, group))}{conditions} -j {chain}"
         for protocol in sorted(ports)
         for group in _groups(ports[protocol])
     ]
+    return list(dict.fromkeys(rules))  # tcp and TCP may come to the same
 
 
 def _protocol(mapping: Mapping) -> str:

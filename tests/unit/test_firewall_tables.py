@@ -323,6 +323,14 @@ def test_commands_read_as_restore_lines() -> None:
     assert text == "*nat\n-N A\n-X C\nCOMMIT\n*filter\n-A B -j X\nCOMMIT\n"
 
 
+def test_a_port_in_tcp_and_in_capitals_has_one_entry() -> None:
+    fact = Publish(
+        Prefix.parse("10.0.0.2/24"), (Mapping("tcp", 80, 80), Mapping("TCP", 80, 80), Mapping("udp", 80, 80))
+    )
+    found = chains.entry_rules(Owner("n", "c", "eth0"), fact)
+    assert [rule.split()[1] for rule in found] == ["tcp", "udp"]
+
+
 def test_words_cannot_break_out_of_their_rule() -> None:
     owner = Owner("n", "c", "eth0")
     target = Prefix.parse("10.0.0.2/24")
