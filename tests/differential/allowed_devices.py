@@ -143,6 +143,16 @@ _IGNORED = "with `owner` and `group`, `mtu` and `mac` are ignored"
 refused("tap", _IGNORED, r"invalid MAC address|'mtu': -\d+ is negative|invalid MTU")
 
 
+def _has_no_ipv6(_found: re.Match[str], step: Step) -> bool:
+    keys = {name.lower(): value for name, value in (step.plugin("tap") or {}).items()}
+    return {"owner", "group"} <= keys.keys() and 0 < int(keys.get("mtu") or 0) < 1280
+
+
+refused(
+    "tap", _IGNORED, "^failed to enable keep_addr_on_down for interface .*: no such file or directory$", _has_no_ipv6
+)
+
+
 @allowed("tap", _IGNORED)
 def _(step: Step, seen: Difference) -> bool:
     keys = {name.lower(): value for name, value in (step.plugin("tap") or {}).items()}

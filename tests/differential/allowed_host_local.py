@@ -16,7 +16,7 @@ refused(
     "host-local",
     "a `rangeStart` that is the broadcast address",
     r"RangeStart ([0-9.]+) not in network ([0-9./]+)$",
-    lambda found: str(ipaddress.ip_network(found[2]).broadcast_address) == found[1],
+    lambda found, _step: str(ipaddress.ip_network(found[2]).broadcast_address) == found[1],
 )
 refused("host-local, static", "a route's number that is negative", rf"'ipam\.{NO_NUMBER}")
 

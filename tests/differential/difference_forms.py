@@ -169,7 +169,11 @@ def _speaks(calls: list[Call], where: str) -> bool:
     return bool(calls) and (bool({"all", "host-local", "static"} & set(names)) or calls[-1][0] in names)
 
 
-def refused(where: str, reference: str, text: str, holds: Callable[[re.Match[str]], bool] = bool) -> None:
+def _any(_found: re.Match[str], _step: Step) -> bool:
+    return True
+
+
+def refused(where: str, reference: str, text: str, holds: Callable[[re.Match[str], Step], bool] = _any) -> None:
     """Adds a row: ours refuses an ADD with this text (a pattern, for which `holds` is true), which the reference
     serves, or refuses later or for another reason; until the end of the case nothing is there on our side, and it is
     deleted without complaint."""
@@ -177,7 +181,7 @@ def refused(where: str, reference: str, text: str, holds: Callable[[re.Match[str
 
     def refuses(step: Step) -> bool:
         found = pattern.search(str(step.our_failure.get("msg", "")))
-        return found is not None and _speaks(step.ours, where) and holds(found)
+        return found is not None and _speaks(step.ours, where) and holds(found, step)
 
     def explains(step: Step, seen: Difference) -> bool:
         if not any(map(refuses, step.so_far)):

@@ -132,6 +132,29 @@ CASES: dict[str, dict[str, Any]] = {
         "plugins": [{"type": "tap"}],
         "steps": [{"command": "ADD", "netns": "/proc/self/ns/mnt"}],
     },
+    "tap with owner and group, and an mtu without IPv6": {
+        "plugins": [
+            {
+                "type": "tap",
+                "owner": 0,
+                "group": 0,
+                "mtu": 68,
+                "ipam": {"type": "static", "addresses": [{"address": "fd00:1::9/64"}]},
+            }
+        ],
+    },
+    "CHECK: one port with conditions, of a protocol in both cases": {
+        "plugins": [
+            BRIDGE,
+            {
+                "type": "portmap",
+                "conditionsV4": ["-s", "192.0.2.0/24"],
+                "runtimeConfig": {
+                    "portMappings": [PORT, {**PORT, "protocol": "TCP"}],
+                },
+            },
+        ],
+    },
     "an empty backend of bridge": {"plugins": [{**BRIDGE, "ipMasqBackend": ""}]},
     "an empty backend of ptp": {
         "plugins": [{"type": "ptp", "ipMasq": True, "ipMasqBackend": "", "ipam": V4}],
