@@ -194,6 +194,11 @@ stricter(
     r"in chain (PREROUTING|OUTPUT|POSTROUTING|CNI-HOSTPORT-(SETMARK|MASQ)) not found|^rules of chain p_",
 )
 served("all", "`capabilities` of a wrong type is refused", r"cannot unmarshal .*capabilities")
+served(
+    "bridge, ptp, macvlan, tap, host-device, vlan, dummy",
+    "ADD refuses a `prevResult` that is no object",
+    r"cannot unmarshal \w+ into Go struct field [\w.]*\.prevResult of type map",
+)
 served("tuning", "`args.cni.sysctl` without `sysctl` crashes", "^$")
 deleted("tuning", "`args.cni.sysctl` without `sysctl` crashes", "^$")
 

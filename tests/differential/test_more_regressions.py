@@ -155,6 +155,7 @@ CASES: dict[str, dict[str, Any]] = {
             },
         ],
     },
+    "a prevResult that is no object": {"plugins": [{"type": "tap"}], "prevResult": [], "steps": ["ADD"]},
     "an empty backend of bridge": {"plugins": [{**BRIDGE, "ipMasqBackend": ""}]},
     "an empty backend of ptp": {
         "plugins": [{"type": "ptp", "ipMasq": True, "ipMasqBackend": "", "ipam": V4}],
