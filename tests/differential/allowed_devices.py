@@ -30,24 +30,30 @@ def _rule_tables(state: dict[str, str], where: str) -> dict[str, str]:
     return {source: table for table, source in re.findall(r" table (\d+) [^\n]* 2=([0-9a-f]+)", text)}
 
 
+def _moved_tables(step: Step, where: str) -> dict[str, str]:
+    """Ours by the reference's, of the source addresses whose tables differ."""
+    ours, theirs = _rule_tables(step.now, where), _rule_tables(step.there, where)
+    return {theirs[each]: ours[each] for each in ours.keys() & theirs.keys() if ours[each] != theirs[each]}
+
+
 @allowed("sbr", "a table without rules in which routes are left counts as free")
 def _(step: Step, seen: Difference) -> bool:
     place = re.fullmatch(r"(c\d)/(?:route/(\d+)/(.*)|rules/inet6?)", seen.where)
     if place is None or step.plugin("sbr") is None:
         return False
-    ours, theirs = _rule_tables(step.now, place[1]), _rule_tables(step.there, place[1])
-    moved = {theirs[each]: ours[each] for each in ours.keys() & theirs.keys() if ours[each] != theirs[each]}
+    moved = _moved_tables(step, place[1])
     held = {key.split("/")[2] for key in step.start if key.startswith(f"{place[1]}/route/")}
-    if not moved or not held & moved.keys() or held & set(moved.values()):
+    taken = any(held & _moved_tables(each, place[1]).keys() for each in step.so_far)
+    if not moved or not taken or held & set(moved.values()):
         return False
     if place[2] is None:
         texts = [re.sub(r" table \d+| 15=[0-9a-f]+", "", text or "") for text in (seen.ours, seen.theirs)]
         return texts[0] == texts[1]
-    # what is missing on one side is there in the other's table, and is the same
+    # what either side has there is in the other's table, and is the same
     back = {one: other for other, one in moved.items()}
-    if seen.ours is None:
-        return step.now.get(f"{place[1]}/route/{moved.get(place[2])}/{place[3]}") == seen.theirs
-    return seen.theirs is None and step.there.get(f"{place[1]}/route/{back.get(place[2])}/{place[3]}") == seen.ours
+    at_theirs = step.there.get(f"{place[1]}/route/{back.get(place[2])}/{place[3]}")
+    at_ours = step.now.get(f"{place[1]}/route/{moved.get(place[2])}/{place[3]}")
+    return seen.ours in (None, at_theirs) and seen.theirs in (None, at_ours)
 
 
 @allowed("sbr", "DEL leaves the rules of addresses that the interface has lost")

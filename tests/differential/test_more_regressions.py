@@ -173,6 +173,21 @@ CASES: dict[str, dict[str, Any]] = {
             },
         ],
     },
+    "sbr for two interfaces where a table has routes already": {
+        "plugins": [
+            {
+                "type": "bridge",
+                "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.2.0/24"}], [{"subnet": "fd00:1::/64"}]]},
+            },
+            {"type": "sbr"},
+        ],
+        "setup": [
+            "@c1 ip link add other type veth peer name another",
+            "@c1 ip link set other up",
+            "@c1 ip route add 10.9.0.0/16 dev other table 101",
+        ],
+        "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
+    },
     "a refused ADD that the reference serves, and another container's": {
         "containers": ["c1", "c2"],
         "plugins": [{"type": "tap", "owner": 0, "group": 0, "ipam": V4}],
