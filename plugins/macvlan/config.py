@@ -29,7 +29,7 @@ def parse(config: Config) -> Keys:
     return Keys(
         section.boolean("linkInContainer"),
         section.string("mode"),
-        section.integer("mtu"),
+        section.integer("mtu", bits=64),
         first_given(config.runtime.string("mac"), section.string("mac")),
         section.integer("bcqueuelen", unsigned=True),
     )

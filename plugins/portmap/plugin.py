@@ -50,7 +50,9 @@ def parse(config: Config, removing: bool = False) -> Portmap:
         mark_bit = _DEFAULT_MARK_BIT
     if not 0 <= mark_bit <= 31:
         raise CniError("MasqMarkBit must be between 0 and 31")
-    conditions4, conditions6 = tuple(section.strings("conditionsV4")), tuple(section.strings("conditionsV6"))
+    null = removing and None in (*(section.items("conditionsV4") or ()), *(section.items("conditionsV6") or ()))
+    conditions4 = () if null else tuple(section.strings("conditionsV4"))
+    conditions6 = () if null else tuple(section.strings("conditionsV6"))
     for key, words in (("conditionsV4", conditions4), ("conditionsV6", conditions6)):
         if not all(word.isprintable() for word in words):
             if not removing:

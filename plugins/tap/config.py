@@ -10,6 +10,9 @@ from pycni.spec.errors import CniError
 from pycni.spec.request import Config
 from pycni.spec.section import first_given
 
+_MAC_BYTES = 6
+"""Of Ethernet; longer ones can be written, too."""
+
 
 class Keys(Record):
     """`mac` is verbatim, "" when absent; `bridge` is one in the container."""
@@ -40,6 +43,9 @@ def mac_of(keys: Keys) -> bytes | None:
     if not keys.mac:
         return None
     try:
-        return parse_mac(keys.mac)
+        mac = parse_mac(keys.mac)
     except ValueError as error:
         raise CniError(f"invalid args {keys.mac} for MAC addr: {error}") from None
+    if len(mac) != _MAC_BYTES:  # the reference has `ip` set it
+        raise CniError(f"failed to run command Invalid address length {len(mac)} - must be 6 bytes\n: exit status 1")
+    return mac

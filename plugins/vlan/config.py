@@ -25,7 +25,7 @@ def parse_for_removal(config: Config) -> Keys:
         section.string("master"),
         section.boolean("linkInContainer"),
         section.integer("vlanId", bits=64),
-        section.integer("mtu"),
+        section.integer("mtu", bits=64),
     )
 
 

@@ -201,7 +201,7 @@ class Config:
         if section is None:
             return None
         try:
-            return result.parse(section, self.version)
+            return result.parse(section, self.version, named=section.has("cniVersion"))
         except CniError as error:
             raise CniError(f"could not parse prevResult: {error.msg}") from None
 

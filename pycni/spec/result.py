@@ -96,12 +96,15 @@ def parse_route(section: Section) -> Route:
     )
 
 
-def parse(section: Section, config_version: str) -> Result:
-    """A result object, laid out as its own `cniVersion` says; without one, as `config_version`.
+def parse(section: Section, config_version: str, named: bool = False) -> Result:
+    """A result object, laid out as its own `cniVersion` says; without one or, unless that counts as `named`, with an
+    empty one, as `config_version`.
 
     DecodingFailure when the two belong to different layouts (contract 1.11); ConfigError for a bad key."""
     family = family_of(config_version or "0.1.0")
-    version = section.string("cniVersion") or config_version or "0.1.0"
+    version = section.string("cniVersion")
+    if not version and not (named and family is not LEGACY):
+        version = config_version or "0.1.0"
     if version not in family:
         # the reference's list of the oldest layout begins with the empty version
         supports = " ".join(("", *family) if family is LEGACY else family)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from difference_forms import Difference, Step, allowed, deleted, refused, served, stricter
+from difference_forms import Difference, Step, allowed, deleted, passed, refused, served, stricter
 
 deleted("host-device", "the second DEL fails, and one of a missing namespace", 'failed to find "|failed to open netns')
 deleted(
@@ -22,6 +22,8 @@ refused(
     "sbr", "a negative `table` is refused by the kernel", r"'table': (-?\d+ (is negative|does not fit)|0 is no table$)"
 )
 stricter("sbr", "CHECK always succeeds", "")
+for form in (served, passed, deleted):
+    form("sbr", "a `prevResult` without `cniVersion` is refused", 'unmarshalled CNIVersion is ""$')
 
 
 def _rule_tables(state: dict[str, str], where: str) -> dict[str, str]:

@@ -188,6 +188,34 @@ CASES: dict[str, dict[str, Any]] = {
         ],
         "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
     },
+    "a tap's mac that is longer than Ethernet's": {
+        "plugins": [{"type": "tap", "mac": "0a:00:00:00:00:01:02:03", "ipam": V4}]
+    },
+    "an mtu of macvlan that no kernel has": {
+        "plugins": [{"type": "macvlan", "master": "up0", "mtu": 1 << 33, "ipam": V4}],
+        "setup": ["ip link add up0 type veth peer name up1"],
+    },
+    "conditions that are null": {
+        "plugins": [
+            BRIDGE,
+            {
+                "type": "portmap",
+                "backend": "nftables",
+                "conditionsV6": ["meta", "mark", None],
+                "runtimeConfig": {"portMappings": []},
+            },
+        ],
+    },
+    "a prevResult without a version": {
+        "plugins": [{"type": "sbr", "table": 200}],
+        "prevResult": {},
+        "setup": ["@c1 ip link add eth0 type veth peer name other"],
+    },
+    "a prevResult with an empty version": {
+        "plugins": [{"type": "tuning"}],
+        "prevResult": {"cniVersion": "", "interfaces": [{"name": "eth0"}]},
+        "setup": ["@c1 ip link add eth0 type veth peer name other"],
+    },
     "a refused ADD that the reference serves, and another container's": {
         "containers": ["c1", "c2"],
         "plugins": [{"type": "tap", "owner": 0, "group": 0, "ipam": V4}],

@@ -136,7 +136,8 @@ def test_check_of_what_is_no_macvlan(machine: Machine) -> None:
 )
 def test_status_says_why(machine: Machine, values: dict[str, Any], message: str) -> None:
     assert machine.error("macvlan", "STATUS", config(**values)) == {"code": 50, "msg": message}
-    assert machine.error("macvlan", "STATUS", config(mtu=1501))["msg"].startswith("invalid MTU")
+    for mtu in (1501, 1 << 33):
+        assert machine.error("macvlan", "STATUS", config(mtu=mtu))["msg"].startswith(f"invalid MTU {mtu}")
     machine.succeeds("macvlan", "STATUS", config(**values, linkInContainer=True))
 
 

@@ -55,6 +55,10 @@ def test_the_mac_comes_from_the_last_source() -> None:
         ({"group": 4294967296}, "invalid configuration: key 'group': 4294967296 does not fit 32 bits"),
         ({"multiQueue": 1}, "invalid configuration: key 'multiQueue': expected a boolean, got an integer"),
         ({"mac": "zz"}, "invalid args zz for MAC addr: address zz: invalid MAC address"),
+        (
+            {"mac": "0a:00:00:00:00:01:02:03"},
+            "failed to run command Invalid address length 8 - must be 6 bytes\n: exit status 1",
+        ),
         ({"mtu": -1}, "invalid configuration: key 'mtu': -1 is negative"),
         ({"bridge": "br0"}, "failed to get bridge br0: Link not found"),
     ],

@@ -60,6 +60,7 @@ def test_a_master_in_the_container(machine: Machine) -> None:
         ({"master": "nowhere", "mtu": -1}, "Link not found"),
         ({"mtu": -1}, "invalid MTU -1, must be [0, master MTU(1500)]"),
         ({"mtu": 1501}, "invalid MTU 1501, must be [0, master MTU(1500)]"),
+        ({"mtu": 1 << 33}, "invalid MTU 8589934592, must be [0, master MTU(1500)]"),
         ({"mtu": 1500, "master": "inner", "linkInContainer": True}, "invalid MTU 1500, must be [0, master MTU(1300)]"),
         ({"linkInContainer": True}, "Link not found"),
     ],

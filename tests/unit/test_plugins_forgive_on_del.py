@@ -36,6 +36,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("dummy", {}),
     ("tap", {"mac": "zz", "ipam": LEASES}),
     ("tap", {"mtu": -1}),
+    ("tap", {"mac": "0a:00:00:00:00:01:02:03"}),
     ("tuning", {"mac": "zz"}),
     ("tuning", {"mtu": -1}),
     ("tuning", {"args": {"cni": {"txQLen": -1}}}),
@@ -48,6 +49,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("portmap", mapping(protocol="t\ncp")),
     ("portmap", {**mapping(), "externalSetMarkChain": "A B"}),
     ("portmap", {**mapping(), "conditionsV4": ["-s", "a\nb"]}),
+    ("portmap", {**mapping(), "backend": "nftables", "conditionsV6": ["meta", "mark", None]}),
 ]
 
 

@@ -254,6 +254,8 @@ def test_prev_result_takes_the_configurations_version() -> None:
         ("0.4.0", "1.0.0", "0.3.0 0.3.1 0.4.0"),
         ("", "0.3.0", " 0.1.0 0.2.0"),
         ("0.2.0", "9.9.9", " 0.1.0 0.2.0"),
+        ("1.1.0", "", "1.0.0 1.1.0"),
+        ("0.3.1", "", "0.3.0 0.3.1 0.4.0"),
     ],
 )
 def test_prev_result_of_another_family(version: str, previous: str, listed: str) -> None:
