@@ -209,6 +209,16 @@ def _(_step: Step, seen: Difference) -> bool:
     return "/route/" in seen.where and without == sorted((seen.theirs or "").split(" | "))
 
 
+@allowed("tuning", "CHECK says at which address it keeps the configured `txQLen`")
+def _(step: Step, seen: Difference) -> bool:
+    said = [str(each.get("msg")) for each in (step.our_failure, step.their_failure)]
+    form = r"(Error: Tuning configured Transmit Queue Length of \S+ is )(\d+)(, current value is \d+)"
+    ours, theirs = (re.fullmatch(form, each) for each in said)
+    if ours is None or theirs is None or step.command != "CHECK" or not seen.where.endswith("/tuning/output"):
+        return False
+    return (ours[1], ours[3]) == (theirs[1], theirs[3]) and int(theirs[2]) > 1 << 32
+
+
 @allowed("tuning", "`args.cni.sysctl` without `sysctl` crashes; a missing interface leaves the backup file")
 def _(step: Step, seen: Difference) -> bool:
     if '"sysctl"' in json.dumps(step.case["plugins"]) and seen.where.startswith("call/"):

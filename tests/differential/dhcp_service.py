@@ -60,6 +60,7 @@ class DhcpService:
     @staticmethod
     def state() -> dict[str, str]:
         """The leases the server gave, and what clients asked for and said of themselves."""
+        _digested()
         state = {}
         for line in _lines("leases"):
             words = line.split()
@@ -69,6 +70,20 @@ class DhcpService:
         for each in heard:
             state[f"dhcp/heard/{each}"] = "yes"
         return state
+
+
+def _digested() -> None:
+    """The server, if there is one, has done with what it was sent: a release is not answered."""
+    pid = _DIRECTORY / "pid"
+    status = Path("/proc") / (pid.read_text().strip() if pid.exists() else "none") / "status"
+    deadline = time.monotonic() + _SECONDS
+    before = ""
+    while status.exists() and time.monotonic() < deadline:
+        now = status.read_text()
+        if now == before and "State:\tS" in now:
+            return
+        before = now
+        time.sleep(0.002)
 
 
 def _lines(name: str) -> list[str]:

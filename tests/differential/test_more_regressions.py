@@ -188,6 +188,10 @@ CASES: dict[str, dict[str, Any]] = {
         ],
         "steps": ["ADD", {"command": "ADD", "ifname": "eth1"}, "DEL", {"command": "DEL", "ifname": "eth1"}],
     },
+    "a transmit queue of another length": {
+        "plugins": [BRIDGE, {"type": "tuning", "txQLen": 500}],
+        "steps": ["ADD", {"command": "CHECK", "setup": ["@c1 ip link set eth0 txqueuelen 7"]}, "DEL"],
+    },
     "a tap's mac that is longer than Ethernet's": {
         "plugins": [{"type": "tap", "mac": "0a:00:00:00:00:01:02:03", "ipam": V4}]
     },
