@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 from netd.engine.connection import Passed
 from netd.engine.sysctls import OwnProc, SysctlDirectories, Tree
 from pycni.kernel import sysctl_files
 from pycni.kernel.libc import CLONE_NEWNET, setns
 from pycni.kernel.namespace import Namespace
-from pycni.kernel.netns import Inside
+from pycni.kernel.netns import Inside, end_abroad
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-
-_POISONED = 70
-"""Exit status (EX_SOFTWARE): a thread that is in a foreign namespace for good would do other callers' work there."""
 
 
 class Visit(Inside):
@@ -37,8 +32,7 @@ class Visit(Inside):
         try:
             setns(self._home, CLONE_NEWNET)
         except BaseException:
-            os.write(2, b"pynetd: cannot return from a network namespace; ending the engine\n")
-            os._exit(_POISONED)
+            end_abroad("pynetd: ", "engine")
 
 
 class VisitedNamespace(Namespace):

@@ -11,15 +11,12 @@ import os
 
 from netd.failure import Failure
 from pycni.kernel.libc import CLONE_NEWNET, setns, statfs_magic
-from pycni.kernel.netns import THREAD_NETNS, open_current
+from pycni.kernel.netns import THREAD_NETNS, end_abroad, open_current
 
 _NSFS = 0x6E736673
 _MS_BIND = 0x1000
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
-_POISONED = 70
-"""Exit status (EX_SOFTWARE) of a process whose thread could not return from a namespace."""
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,8 +50,7 @@ def _return_to(home: int) -> None:
     try:
         setns(home, CLONE_NEWNET)
     except BaseException:
-        os.write(2, b"cannot return from a network namespace; ending the process\n")
-        os._exit(_POISONED)
+        end_abroad()
 
 
 def remove(path: str) -> None:

@@ -18,6 +18,7 @@ from pycni.spec.errors import CniError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import NoReturn
 
 THREAD_NETNS = "/proc/thread-self/ns/net"
 
@@ -26,7 +27,7 @@ _PROCFS = 0x9FA0
 _NS_GET_NSTYPE = 0xB703
 
 _POISONED = 70
-"""Exit status (EX_SOFTWARE) of a process whose thread could not return from a namespace."""
+"""EX_SOFTWARE."""
 
 
 class NamespaceMissing(CniError):
@@ -88,6 +89,12 @@ def identity(fd: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def end_abroad(who: str = "", what: str = "process") -> NoReturn:
+    """Ends the process, one thread of which could not return from a namespace: it would do others' work there."""
+    os.write(2, f"{who}cannot return from a network namespace; ending the {what}\n".encode())
+    os._exit(_POISONED)
+
+
 class Inside:
     """`with Inside(fd):` runs the block in the namespace `fd`, in the current thread, and always comes back.
 
@@ -116,8 +123,7 @@ class Inside:
         try:
             setns(self._home, CLONE_NEWNET)
         except BaseException:
-            os.write(2, b"cannot return from a network namespace; ending the process\n")
-            os._exit(_POISONED)
+            end_abroad()
         os.close(self._home)
 
 
