@@ -276,11 +276,13 @@ def _handler(plugin: Plugin, command: str) -> Callable[[Context], Result | str |
 
 def _refuse_own_namespace(context: Context) -> None:
     """Contract 1.6, done before the work: the reference does it afterwards and leaks what it made."""
+    if not context.request.netns:
+        return
     try:
-        container = context.container_or_none()
+        container = context.container()
     except CniError:
         return
-    if container is not None and container.identity == context.host.namespace.identity:
+    if container.identity == context.host.namespace.identity:
         raise InvalidNamespace("plugin's netns and netns from CNI_NETNS should not be the same")
 
 

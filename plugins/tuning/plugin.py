@@ -75,7 +75,8 @@ def add(context: Context) -> Result | str:
         tuning = _parsed(context, parse)
     else:
         tuning = ready[0]
-    if tuning.sysctls:
+    # nearly always there is no list, and this is far cheaper than an exception
+    if tuning.sysctls and os.access(context.host.settings.tuning_allowlist, os.F_OK):
         _honour_allowlist(context, tuning)
     text = None if tuning.mac else verbatim.unchanged(context.config)
     previous = _previous(context) if text is None else text
@@ -99,8 +100,6 @@ def add(context: Context) -> Result | str:
 
 def _honour_allowlist(context: Context, tuning: Tuning) -> None:
     path = context.host.settings.tuning_allowlist
-    if not os.access(path, os.F_OK):  # nearly always, and far cheaper than an exception
-        return
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC), encoding="utf-8") as file:
             allowlist = file.read()
@@ -178,7 +177,8 @@ def status(context: Context) -> None:
     """Nothing can be out of order but the configuration, or what the operator allows."""
     refuse_duplicates(context.request.stdin, context.config.section)
     tuning = _parsed(context, parse)
-    if tuning.sysctls:
+    # nearly always there is no list, and this is far cheaper than an exception
+    if tuning.sysctls and os.access(context.host.settings.tuning_allowlist, os.F_OK):
         _honour_allowlist(context, tuning)
     plan(tuning, "eth0")
 

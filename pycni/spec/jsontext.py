@@ -100,11 +100,16 @@ def _mended(value: Any) -> Any:
 
 def quote(text: str) -> str:
     """A JSON string literal with Go's HTML-safe escapes."""
-    return _escaped(_quote_c(text))
+    return escaped(_quote_c(text))
 
 
-def _escaped(text: str) -> str:
-    """What Go escapes occurs nowhere in JSON but in strings, so a whole document can be done at once."""
+literal = _quote_c
+"""A JSON string literal before Go's escapes, for who gives the whole document to `escaped`."""
+
+
+def escaped(text: str) -> str:
+    """With Go's escapes.  What it escapes occurs nowhere in JSON but in strings, so a whole document can be done at
+    once."""
     for char, escape in _GO_ESCAPES:
         if char in text:
             text = text.replace(char, escape)
@@ -117,7 +122,7 @@ def dumps(value: Any, indent: int = 0, sort_keys: bool = False) -> str:
     TypeError for values JSON has no form for."""
     parts: list[str] = []
     _write(value, parts.append, indent, sort_keys, "\n" if indent else "")
-    return _escaped("".join(parts))
+    return escaped("".join(parts))
 
 
 def _write(value: Any, put: Callable[[str], None], indent: int, sort_keys: bool, line: str) -> None:

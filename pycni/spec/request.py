@@ -58,15 +58,18 @@ def check_network_name(text: str) -> None:
         raise InvalidNetworkConfig("invalid characters found in network name", text)
 
 
-_VARIABLES: tuple[tuple[str, tuple[str, ...], Callable[[str], None] | None], ...] = (
-    ("CNI_COMMAND", COMMANDS, None),
-    ("CNI_CONTAINERID", _ATTACH, check_container_id),
-    ("CNI_NETNS", ("ADD", "CHECK"), None),
-    ("CNI_IFNAME", _ATTACH, check_ifname),
-    ("CNI_ARGS", (), None),
-    ("CNI_PATH", (*_ATTACH, "GC", "STATUS"), None),
-    ("CNI_NETNS_OVERRIDE", (), None),
-)
+_CONTAINER_ID = "CNI_CONTAINERID", check_container_id
+_IFNAME = "CNI_IFNAME", check_ifname
+_PATH = "CNI_PATH", None
+_WITH_NAMESPACE = _CONTAINER_ID, ("CNI_NETNS", None), _IFNAME, _PATH
+_REQUIRED: dict[str, tuple[tuple[str, Callable[[str], None] | None], ...]] = {
+    "ADD": _WITH_NAMESPACE,
+    "CHECK": _WITH_NAMESPACE,
+    "DEL": (_CONTAINER_ID, _IFNAME, _PATH),
+    "GC": (_PATH,),
+    "STATUS": (_PATH,),
+}
+"""Of each command the variables that it needs, and what makes sure that one is well-formed."""
 
 
 class Request(Record):
@@ -92,15 +95,13 @@ def parse_environment(environment: Mapping[str, str]) -> Request:
 
 def check_environment(environment: Mapping[str, str]) -> None:
     """InvalidEnvironment names every missing variable, or the first that is malformed."""
-    get = environment.get
-    command = get("CNI_COMMAND", "")
-    missing = []
-    for name, required, validate in _VARIABLES:
-        value = get(name, "")
+    command = environment.get("CNI_COMMAND", "")
+    missing = [] if command else ["CNI_COMMAND"]
+    for name, validate in _REQUIRED.get(command, ()):
+        value = environment.get(name, "")
         if not value:
-            if command in required or name == "CNI_COMMAND":
-                missing.append(name)
-        elif validate is not None and command in required:
+            missing.append(name)
+        elif validate is not None:
             validate(value)
     if missing:
         raise InvalidEnvironment(f"required env variables [{','.join(missing)}] missing")

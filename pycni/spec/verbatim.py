@@ -27,18 +27,28 @@ def render(raw: Any, version: str) -> str | None:
     has to be done."""
     if version not in RECENT or type(raw) is not dict or raw.get("cniVersion") != version or not raw.keys() <= _TOP:
         return None
-    body = {}
-    for key, value in raw.items():
+    # printed as it is looked at: the general way through pycni.spec.jsontext takes a tenth of tuning's whole call
+    text = f'{{\n    "cniVersion": "{version}"'
+    for key in sorted(raw):
+        value = raw[key]
         if key == "cniVersion":
-            body[key] = value
-        elif key == "dns":
+            continue
+        if key == "dns":
             if value != {} or type(value) is not dict:
                 return None
-        elif type(value) is not list or not all(map(_PLAIN[key], value)):
+            continue
+        if type(value) is not list:
             return None
-        elif value:
-            body[key] = value
-    return jsontext.dumps(body, indent=4, sort_keys=True)
+        before, print_it = f',\n    "{key}": [\n        {{\n', _PRINTED[key]
+        for each in value:
+            inside = print_it(each)
+            if inside is None:
+                return None
+            text += before + inside
+            before = "\n        },\n        {\n"
+        if value:
+            text += "\n        }\n    ]"
+    return jsontext.escaped(text + "\n}")
 
 
 def unchanged(config: Config) -> str | None:
@@ -50,26 +60,47 @@ def unchanged(config: Config) -> str | None:
     return text
 
 
-def _plain_interface(each: Any) -> bool:
+def _interface(each: Any) -> str | None:
+    """The inside of the object as printed; None for one that has to be taken apart."""
     if type(each) is not dict or "name" not in each or not each.keys() <= _INTERFACE:
-        return False
-    return all(type(value) is str and value for value in each.values())
+        return None
+    lines = []
+    for key in sorted(each):
+        value = each[key]
+        if type(value) is not str or not value:
+            return None
+        lines.append(f'            "{key}": {jsontext.literal(value)}')
+    return ",\n".join(lines)
 
 
-def _plain_ip(each: Any) -> bool:
+def _ip(each: Any) -> str | None:
     if type(each) is not dict or not each.keys() <= _IP or not _is_prefix(each.get("address")):
-        return False
-    index = each.get("interface", 0)
-    return type(index) is int and 0 <= index < 1 << 31 and ("gateway" not in each or _is_address(each["gateway"]))
+        return None
+    text = f'            "address": "{each["address"]}"'
+    if "gateway" in each:
+        if not _is_address(each["gateway"]):
+            return None
+        text += f',\n            "gateway": "{each["gateway"]}"'
+    if "interface" in each:
+        index = each["interface"]
+        if type(index) is not int or not 0 <= index < 1 << 31:
+            return None
+        text += f',\n            "interface": {index}'
+    return text
 
 
-def _plain_route(each: Any) -> bool:
+def _route(each: Any) -> str | None:
     if type(each) is not dict or not each.keys() <= _ROUTE or not _is_prefix(each.get("dst")):
-        return False
-    return "gw" not in each or _is_address(each["gw"])
+        return None
+    text = f'            "dst": "{each["dst"]}"'
+    if "gw" in each:
+        if not _is_address(each["gw"]):
+            return None
+        text += f',\n            "gw": "{each["gw"]}"'
+    return text
 
 
-_PLAIN = {"interfaces": _plain_interface, "ips": _plain_ip, "routes": _plain_route}
+_PRINTED = {"interfaces": _interface, "ips": _ip, "routes": _route}
 
 
 def _is_prefix(text: Any) -> bool:
