@@ -59,20 +59,17 @@ class Calls:
         self._waits = Waits()
         self._threads: set[Thread] = set()
 
-    def serve(self, body: bytes, descriptors: tuple[Passed, ...], shared: bool, connection: socket) -> bytes:
-        """The frame to answer with, empty when that was or will be done.  ProtocolError when the body is malformed.
+    def serve(
+        self, call: Call, body: bytes, descriptors: tuple[Passed, ...], shared: bool, connection: socket
+    ) -> bytes:
+        """The frame to answer with, empty when that was or will be done.  ProtocolError when descriptors are missing.
 
-        `shared`: whether the caller's namespaces are ours, as `surroundings` says."""
+        `body` is what `call` was decoded from; `shared`: whether its users are ours, as `surroundings` says."""
         self._reaper.call_begins()
-        call = protocol.decode_call(body)
         if len(descriptors) < 2:
             raise ProtocolError("call without the caller's root directory and network namespace")
         root, netns, *container = descriptors
-        if (
-            not shared
-            or not self.surroundings.is_root(root.identity)
-            or depends_on_directory(call.environment, call.stdin)
-        ):
+        if not shared or not self.surroundings.is_root(root) or depends_on_directory(call.environment, call.stdin):
             return b"" if self._sent_abroad(call, body, connection, root.fd) else self._decline(call)
         try:
             entered = self._places.enter(netns)

@@ -15,7 +15,7 @@ from _socket import (
     SOL_SOCKET,
     socket,
 )
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
 
@@ -38,19 +38,14 @@ _NOW = MSG_CMSG_CLOEXEC | MSG_DONTWAIT
 _CONTROL_SIZE = _CONTROL_HEADER.size + _DESCRIPTORS[MAX_DESCRIPTORS].size
 
 
-class Peer(NamedTuple):
-    """Who connected, as the kernel saw it then.  `pid` is 0 when the process is not in sight of our pid namespace."""
-
-    pid: int
-    uid: int
-
-
 class Passed(NamedTuple):
-    """A descriptor that came along: (st_dev, st_ino) of what it is of, and whether that is a network namespace."""
+    """A descriptor that came along: (st_dev, st_ino) of what it is of, whether that is a network namespace, and the
+    number of the mount it was opened through, 0 where nobody has looked."""
 
     fd: int
     identity: tuple[int, int]
     is_netns: bool
+    mount: int = 0
 
 
 First = tuple[bytes, tuple[Passed, ...]]
@@ -65,27 +60,26 @@ class Request(NamedTuple):
     descriptors: tuple[Passed, ...]
 
 
-def peer_of(connection: socket) -> Peer:
+def peer_of(connection: socket) -> tuple[int, int]:
+    """Process and user that connected, as the kernel saw them then; process 0 when it is not in sight of our pid
+    namespace."""
     pid, uid, _gid = _CREDENTIALS.unpack(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS.size))
-    return Peer(pid, uid)
+    return pid, uid
 
 
 def examined(fd: int) -> Passed:
     return Passed(fd, identity(fd), is_network_namespace(fd))
 
 
-def receive(
-    connection: socket, seconds: int = REQUEST_SECONDS, begin: Callable[[socket, int], First] | None = None
-) -> Request | None:
-    """One request; None when the peer left without a word.  `begin` is used in place of `first`.
+def receive(connection: socket, seconds: int = REQUEST_SECONDS, begun: First | None = None) -> Request | None:
+    """One request; None when the peer left without a word.  `begun` is what `first` gave, where that was done.
 
     ProtocolError when it is malformed, cut off, or not complete in time; no descriptor is left open then.  Nothing
     beyond the frame is read: a launcher takes unread data for the proof that its call was not executed."""
-    descriptors: tuple[Passed, ...] = ()
+    start, descriptors = first(connection, seconds) if begun is None else begun
+    if not start:
+        return None
     try:
-        start, descriptors = (begin or first)(connection, seconds)
-        if not start:
-            return None
         deadline = 0.0
         if len(start) < HEADER_SIZE:
             deadline = _limited(connection, seconds)

@@ -15,11 +15,11 @@ from threading import Lock, Thread, stack_size
 from netd import VERSION
 from netd.engine import front, protocol
 from netd.engine.calls import Calls
-from netd.engine.connection import Request, close_all, examined, receive, send
+from netd.engine.connection import REQUEST_SECONDS, Passed, Request, close_all, examined, receive, send
 from netd.engine.front import Caller, Front
 from netd.engine.helper import Helper
 from netd.engine.places import Places
-from netd.engine.protocol import ProtocolError
+from netd.engine.protocol import Call, ProtocolError
 from netd.engine.reaper import Reaper
 from netd.listener import Listener
 from netd.rule_watch import RuleWatch
@@ -155,37 +155,51 @@ class Engine:
                 caller.connection.close()
 
     def _converse(self, entrance: Front, caller: Caller) -> None:
-        connection, peer, namespaces = caller
-        if peer.uid not in self._uids:
-            log(f"refused a caller with uid {peer.uid}")
+        connection, pid, uid, users = caller
+        if uid not in self._uids:
+            log(f"refused a caller with uid {uid}")
             return
         ours = self._calls.surroundings
         # now, while the launcher still prepares its request
-        shared = ours.shared_with(connection, peer.pid) if namespaces is None else namespaces == ours.namespaces
+        shared = users == ours.users if users else ours.shares_users(connection, pid)
         try:
-            request = receive(connection, begin=entrance.first)
-            if request is None:
-                return
-            try:
-                answer = self._answer(request, shared, connection)
-            finally:
-                close_all(request.descriptors)
+            data, descriptors = begun = entrance.first(connection, REQUEST_SECONDS)
+            call = protocol.whole_call(data, len(descriptors))
+            if call is not None:  # nearly always
+                try:
+                    answer = self._serve(call, data[protocol.HEADER_SIZE :], descriptors, shared, connection)
+                finally:
+                    close_all(descriptors)
+            else:
+                request = receive(connection, begun=begun)
+                if request is None:
+                    return
+                try:
+                    answer = self._answer(request, shared, connection)
+                finally:
+                    close_all(request.descriptors)
         except ProtocolError as error:
-            log(f"refused a request of process {peer.pid}: {error}")
+            log(f"refused a request of process {pid}: {error}")
             answer = protocol.frame(protocol.NOT_MINE)
         if answer:
             send(connection, answer)
+
+    def _serve(
+        self, call: Call, body: bytes, descriptors: tuple[Passed, ...], shared: bool, connection: socket
+    ) -> bytes:
+        try:
+            return self._calls.serve(call, body, descriptors, shared, connection)
+        finally:
+            if self._watch is not None:
+                self._watch.call_ended()
 
     def _answer(self, request: Request, shared: bool, connection: socket) -> bytes:
         if request.header.version != protocol.VERSION:
             return protocol.frame(protocol.NOT_MINE)
         kind = request.header.kind
         if kind == protocol.CALL:
-            try:
-                return self._calls.serve(request.body, request.descriptors, shared, connection)
-            finally:
-                if self._watch is not None:
-                    self._watch.call_ended()
+            call = protocol.decode_call(request.body)
+            return self._serve(call, request.body, request.descriptors, shared, connection)
         if kind == protocol.STATUS:
             return protocol.frame(kind, jsontext.dumps(self.status()).encode())
         if kind == protocol.SYNC:

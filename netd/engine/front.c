@@ -4,6 +4,7 @@
  * Nothing is judged here. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,23 +16,23 @@
 
 #define DESCRIPTORS 3 /* as many as the protocol has */
 #define PEER_PIDFD 77 /* Linux 6.5 */
-#define MOUNT_NAMESPACE 0xFF03 /* Linux 6.11; Debian 12's headers do not have the names */
-#define USER_NAMESPACE 0xFF09
+#define USER_NAMESPACE 0xFF09 /* Linux 6.11; Debian 12's headers do not have these names */
 #define NAMESPACE_KIND 0xB703
 
 /* front.py knows both by heart; who changes one changes the number. */
-const int front_layout = 1;
+const int front_layout = 2;
 
 struct caller {
     int32_t connection; /* or an error of accept(2), negative */
     int32_t pid;
     uint32_t uid, unused;
-    uint64_t mount, user; /* inode numbers, 0 where the kernel does not tell them so */
+    uint64_t users; /* the user namespace's inode number, 0 where the kernel does not tell it so */
 };
 
 struct request {
     int32_t length; /* of what was received, or an error of recvmsg(2), negative */
     int32_t truncated, count, unused;
+    uint64_t mount; /* of the first descriptor, 0 where the kernel does not tell it so */
     struct { int32_t fd, network; uint64_t device, inode; } passed[DESCRIPTORS];
 };
 
@@ -64,9 +65,18 @@ void front_accept(int listener, struct caller *to)
     size = sizeof pidfd;
     if (getsockopt(to->connection, SOL_SOCKET, PEER_PIDFD, &pidfd, &size) < 0)
         return;
-    to->mount = inode(pidfd, MOUNT_NAMESPACE);
-    to->user = to->mount ? inode(pidfd, USER_NAMESPACE) : 0;
+    to->users = inode(pidfd, USER_NAMESPACE);
     close(pidfd);
+}
+
+static uint64_t mount_of(int fd)
+{
+#ifdef STATX_MNT_ID
+    struct statx found;
+    if (!statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &found) && found.stx_mask & STATX_MNT_ID)
+        return found.stx_mnt_id;
+#endif
+    return (void)fd, 0;
 }
 
 /* The first part of a request, all of it nearly always. */
@@ -104,4 +114,5 @@ void front_receive(int connection, struct request *to, void *buffer, int size, i
             to->passed[to->count++].inode = status.st_ino;
         }
     }
+    to->mount = to->count ? mount_of(to->passed[0].fd) : 0;
 }

@@ -12,26 +12,27 @@ from errno import EAGAIN
 from struct import Struct
 from typing import NamedTuple, Protocol
 
-from netd.engine.connection import AT_ONCE, First, Passed, Peer, first, first_of, peer_of
-from netd.engine.protocol import ProtocolError
+from netd.engine.connection import AT_ONCE, First, Passed, first, first_of, peer_of
+from netd.engine.protocol import ProtocolError, quickly
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.join(_HERE, "front.c")
 LIBRARY = os.path.join(_HERE, "libfront.so")
 """Compiled when the package is built or the checkout is set up (setup.py)."""
 
-_LAYOUT = 1
-_CALLER = Struct("=iiIIQQ")
-_REQUEST = Struct("=iiii iiQQ iiQQ iiQQ")
+_LAYOUT = 2
+_CALLER = Struct("=iiIIQ")
+_REQUEST = Struct("=iiiiQ iiQQ iiQQ iiQQ")
 
 
 class Caller(NamedTuple):
-    """A connection.  `namespaces`: the caller's mount and user namespace, as inode numbers, if they are known already;
-    that of a process that has ended since is not."""
+    """A connection, with process and user as `peer_of` tells them.  `users`: the caller's user namespace as an inode
+    number, 0 if nobody has looked; that of a process that has ended since cannot be told."""
 
     connection: socket
-    peer: Peer
-    namespaces: tuple[int, int] | None
+    pid: int
+    uid: int
+    users: int
 
 
 class Front(Protocol):
@@ -51,7 +52,8 @@ class Plain:
         fd, _address = listener._accept()  # type: ignore[attr-defined]
         # told what it is, the object need not ask the kernel three times
         connection = socket(AF_UNIX, SOCK_STREAM, 0, fd)
-        return Caller(connection, peer_of(connection), None)
+        pid, uid = peer_of(connection)
+        return Caller(connection, pid, uid, 0)
 
     def first(self, connection: socket, seconds: int) -> First:
         return first(connection, seconds)
@@ -69,24 +71,23 @@ class Compiled:
 
     def accept(self, listener: socket) -> Caller:
         self._accept(listener.fileno(), self._caller)
-        fd, pid, uid, _unused, mount, user = _CALLER.unpack_from(self._caller)
+        fd, pid, uid, _unused, users = _CALLER.unpack_from(self._caller)
         if fd < 0:
             raise OSError(-fd, os.strerror(-fd))
-        known = (mount, user) if user else None
-        return Caller(socket(AF_UNIX, SOCK_STREAM, 0, fd), Peer(pid, uid), known)
+        return quickly(Caller, (socket(AF_UNIX, SOCK_STREAM, 0, fd), pid, uid, users))
 
     def first(self, connection: socket, seconds: int) -> First:
         self._receive(connection.fileno(), self._request, self._data, AT_ONCE, seconds)
-        length, truncated, count, _unused, *passed = _REQUEST.unpack_from(self._request)
+        length, truncated, count, _unused, mount, *passed = _REQUEST.unpack_from(self._request)
         if length == -EAGAIN:
             raise ProtocolError("no request in time")
         if length < 0:
             raise OSError(-length, os.strerror(-length))
         a, a_network, a_device, a_inode, b, b_network, b_device, b_inode, c, c_network, c_device, c_inode = passed
         found = (
-            Passed(a, (a_device, a_inode), a_network != 0),
-            Passed(b, (b_device, b_inode), b_network != 0),
-            Passed(c, (c_device, c_inode), c_network != 0),
+            quickly(Passed, (a, (a_device, a_inode), a_network != 0, mount)),
+            quickly(Passed, (b, (b_device, b_inode), b_network != 0, 0)),
+            quickly(Passed, (c, (c_device, c_inode), c_network != 0, 0)),
         )
         return first_of(bytes(self._bytes[:length]), found[:count], bool(truncated))
 

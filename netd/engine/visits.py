@@ -81,26 +81,28 @@ class ContainerNamespace(VisitedNamespace):
     __slots__ = ("_procs", "_tree")
 
     def __init__(self, passed: Passed, home: int, procs: OwnProc) -> None:
-        super().__init__(passed.fd, home, passed.identity)
+        Namespace.__init__(self, passed.fd, identity=passed.identity)
+        self._home = home
         self._procs = procs
         self._tree: Tree | None = None
 
     def read_sysctl(self, path: str) -> str:
         """As Namespace's, and so the other two."""
-        with self.entered():
+        with Visit(self.fd, self._home):
             return sysctl_files.read(path, self._directory())
 
     def write_sysctl(self, path: str, value: str) -> None:
-        with self.entered():
+        with Visit(self.fd, self._home):
             sysctl_files.write(path, value, self._directory())
 
     def replace_sysctl(self, path: str, value: str) -> str | None:
-        with self.entered():
+        with Visit(self.fd, self._home):
             return sysctl_files.replace(path, value, self._directory())
 
     def close(self) -> None:
         """As Namespace's."""
-        super().close()
+        if self._route is not None or self._netfilter is not None:
+            super().close()
         if self._tree is not None:
             tree, self._tree = self._tree, None
             self._procs.give_back(tree)

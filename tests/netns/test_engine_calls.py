@@ -18,10 +18,10 @@ from conftest import PrivateNetns
 from engine_process import CONFIG, DEL, REAL, EngineProcess, facts, probe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from launchers import KINDS, PLAIN, call, install, telltale
+from launchers import KINDS, PLAIN, call, compiled_front, install, telltale
 
 from netd.engine import client, protocol
-from netd.engine.connection import examined
+from netd.engine.front import Plain
 from netd.engine.surroundings import Surroundings, depends_on_directory
 from pycni.kernel.namespace import TRASH_GROUP
 
@@ -185,20 +185,28 @@ def test_who_shares_our_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyP
     listener.bind(str(tmp_path / "sock"))
     listener.listen()
     listener.settimeout(20)
-    for prefix, root, shared in (([], "/", True), ([], str(tmp_path), False), (mount, "/", False), (user, "/", False)):
+    callers = [
+        ([], "/", True),
+        ([], str(tmp_path), False),
+        (mount, "/", False),
+        (mount, f"/proc/{os.getpid()}/root", True),  # all that it can open are our files
+        (user, "/", False),
+    ]
+    front = Plain() if by_path else compiled_front()
+    for prefix, root, shared in callers:
         child = subprocess.Popen([*prefix, PLAIN, "-c", _CALLER, str(tmp_path / "sock"), root])
         connection, _address = listener.accept()
-        _data, (fd,), _flags, _from = socket.recv_fds(connection, 1, 1)
         plain = _socket.socket(fileno=os.dup(connection.fileno()))
-        found = surroundings.shared_with(plain, child.pid) and surroundings.is_root(examined(fd).identity)
+        _data, (passed,) = front.first(plain, 20)
+        found = surroundings.shares_users(plain, child.pid) and surroundings.is_root(passed)
         assert found is shared, (prefix, root)
-        assert not by_path or not surroundings.shared_with(plain, 0), "in a pid namespace out of sight"
+        assert not by_path or not surroundings.shares_users(plain, 0), "in a pid namespace out of sight"
         connection.sendall(b"x")
         assert child.wait(20) == 0
-        assert not surroundings.shared_with(plain, child.pid), "it is gone"
+        assert not surroundings.shares_users(plain, child.pid), "it is gone"
         for each in (connection, plain):
             each.close()
-        os.close(fd)
+        os.close(passed.fd)
     listener.close()
 
 

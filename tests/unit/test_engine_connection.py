@@ -7,7 +7,6 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +19,7 @@ from netd.engine import protocol
 from netd.engine.connection import Request, receive, send
 from netd.engine.front import SOURCE, Front, Plain, best, load
 from netd.engine.protocol import ProtocolError
-from netd.engine.surroundings import Surroundings
+from netd.engine.surroundings import Surroundings, mount_of
 from pycni_launcher.build import compile_library
 
 Pair = tuple[_socket.socket, _socket.socket]
@@ -39,7 +38,7 @@ class Receive(Protocol):
 
 @pytest.fixture
 def received(front: Front) -> Receive:
-    return partial(receive, begin=front.first)
+    return lambda connection, seconds=5: receive(connection, seconds, front.first(connection, seconds))
 
 
 @pytest.fixture
@@ -74,7 +73,8 @@ def test_a_request_arrives_with_its_descriptors(received: Receive, pair: Pair, c
     here = os.stat("/proc/self/ns/net").st_ino
     for each in request.descriptors:
         status = os.fstat(each.fd)
-        assert each == (each.fd, (status.st_dev, here), True)
+        assert each[:3] == (each.fd, (status.st_dev, here), True)
+        assert each.mount in (0, mount_of(each.fd)) and mount_of(each.fd)
         assert not os.get_inheritable(each.fd)
         os.close(each.fd)
 
@@ -158,7 +158,8 @@ def test_what_came_along_is_examined(received: Receive, pair: Pair) -> None:
     request = received(pair[0])
     assert request is not None
     (passed,) = request.descriptors
-    assert passed == (passed.fd, (status.st_dev, status.st_ino), False)
+    assert passed[:3] == (passed.fd, (status.st_dev, status.st_ino), False)
+    assert passed.mount in (0, mount_of(passed.fd))
     os.close(passed.fd)
 
 
@@ -168,11 +169,11 @@ def test_a_caller_is_known(front: Front, tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "sock"))
         listener.listen()
         caller.connect(str(tmp_path / "sock"))
-        connection, peer, namespaces = front.accept(listener)
-        assert peer == (os.getpid(), os.geteuid())
-        assert namespaces in (None, ours.namespaces)
-        assert namespaces is None or not isinstance(front, Plain)
-        assert ours.shared_with(connection, peer.pid)
+        connection, pid, uid, users = front.accept(listener)
+        assert (pid, uid) == (os.getpid(), os.geteuid())
+        assert users in (0, ours.users)
+        assert not users or not isinstance(front, Plain)
+        assert ours.shares_users(connection, pid)
         assert not os.get_inheritable(connection.fileno())
         assert connection.gettimeout() is None
         connection.close()
@@ -186,7 +187,7 @@ def test_a_library_of_another_version_is_not_used(tmp_path: Path) -> None:
     source = Path(SOURCE).read_text()
     for name, text in (
         ("same", source),
-        ("other", source.replace("front_layout = 1", "front_layout = 2")),
+        ("other", source.replace("front_layout = 2", "front_layout = 1")),
         ("older", "int x;\n"),
     ):
         (tmp_path / f"{name}.c").write_text(text)

@@ -20,6 +20,24 @@ def test_a_call_survives_the_wire(call: Call) -> None:
     assert protocol.decode_call(protocol.encode_call(call)) == call
 
 
+@given(calls, st.integers(0, protocol.MAX_DESCRIPTORS))
+def test_a_whole_frame_is_taken_at_once(call: Call, descriptors: int) -> None:
+    frame = protocol.frame(protocol.CALL, protocol.encode_call(call), descriptors)
+    assert protocol.whole_call(frame, descriptors) == call
+
+
+@given(calls, st.integers(0, 30), st.integers(0, 255))
+def test_what_is_taken_at_once_could_be_taken_apart(call: Call, at: int, byte: int) -> None:
+    frame = bytearray(protocol.frame(protocol.CALL, protocol.encode_call(call), 3))
+    frame[at % len(frame)] = byte
+    for data in (bytes(frame), bytes(frame[:-1]), bytes(frame) + b"x"):
+        found = protocol.whole_call(data, 3)
+        if found is not None:
+            header = protocol.decode_header(data)
+            assert header == (protocol.VERSION, protocol.CALL, 3, len(data) - protocol.HEADER_SIZE)
+            assert protocol.decode_call(data[protocol.HEADER_SIZE :]) == found
+
+
 @given(answers)
 def test_an_answer_survives_the_wire(answer: Answer) -> None:
     assert protocol.decode_answer(protocol.encode_answer(answer)) == answer
@@ -55,6 +73,8 @@ def test_the_first_of_two_equal_variables_counts() -> None:
     body = protocol.encode_call(Call("p", {"A": "1"}, b""))
     twice = body[:7] + b"\x08" + body[8:] + b"A=2\0"
     assert protocol.decode_call(twice).environment == {"A": "1"}
+    odd = body[:7] + b"\x06" + body[8:] + b"B\0"
+    assert protocol.decode_call(odd).environment == {"A": "1"}, "an entry without a value"
 
 
 def test_bytes_that_are_no_text_survive() -> None:
