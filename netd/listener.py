@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 from _socket import AF_UNIX, SO_ACCEPTCONN, SO_DOMAIN, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, socket
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 BACKLOG = 512
 """Calls that may wait for a worker; a launcher that finds the queue full waits in connect(2)."""
@@ -44,10 +44,13 @@ class Listener:
         self.socket.close()
 
 
-def listen(path: str, environment: MutableMapping[str, str]) -> Listener:
-    """systemd's socket when it passed one (sd_listen_fds(3)), else a new one at `path`; ListenError."""
+def listen(path: str, environment: MutableMapping[str, str], first: Callable[[], None] = lambda: None) -> Listener:
+    """systemd's socket when it passed one (sd_listen_fds(3)), else a new one at `path`; ListenError.
+
+    `first` is done when it is certain that nobody else serves there, and before anybody can connect."""
     passed = _passed(environment)
     if passed is not None:
+        first()
         return passed
     if len(os.fsencode(path)) > _PATH_LIMIT:
         raise ListenError(f"listening on {path}: a socket's path has at most {_PATH_LIMIT} bytes")
@@ -55,6 +58,7 @@ def listen(path: str, environment: MutableMapping[str, str]) -> Listener:
         os.makedirs(os.path.dirname(path) or ".", 0o755, exist_ok=True)
         lock = _lock(path)
         _remove_stale(path)
+        first()
         sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         # the mode must be right from the start, not after a moment in which anyone could connect
         before = os.umask(0o177)

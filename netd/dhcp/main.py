@@ -38,12 +38,12 @@ def run(options: Options) -> int:
     path = options.hostprefix + options.socketpath
     try:
         os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-        listener = listen(path, os.environ)
+        # whoever can connect finds the file, as with the reference
+        listener = listen(path, os.environ, lambda: _write_pid(options.pidfile))
     except (ListenError, OSError) as error:
         _log(f"Error getting listener: {error}")
         return 1
     try:
-        _write_pid(options.pidfile)
         return _serve(options, listener)
     except OSError as error:
         _log(f"{error.filename}: {(error.strerror or '').lower()}")
@@ -89,9 +89,13 @@ def _serve(options: Options, listener: Listener) -> int:
 
 
 def _write_pid(path: str) -> None:
-    if path:
+    if not path:
+        return
+    try:
         with open(path, "w", encoding="ascii") as file:
             file.write(str(os.getpid()))
+    except OSError as error:
+        raise ListenError(f'writing pidfile "{path}": {(error.strerror or "").lower()}') from None
 
 
 def _log(text: str) -> None:

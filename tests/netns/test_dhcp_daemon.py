@@ -86,6 +86,14 @@ def test_the_daemon_by_the_plugin_s_name(shore_of: Any, daemon_of: Any, tmp_path
         "ours", "-pidfile", str(pidfile), words=(str(shore.caller.bin / "dhcp"), "daemon", "--broadcast")
     )
     assert pidfile.read_text() == str(daemon.process.pid)
+    words = [str(shore.caller.bin / "dhcp"), "daemon", "-socketpath", daemon.socket]
+    for more, told in ((pidfile, "another engine serves there"), (tmp_path / "no/pid", 'pidfile "')):
+        second = subprocess.run(
+            [*words, "-pidfile", str(more)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert second.returncode == 1 and told in second.stderr
+        assert pidfile.read_text() == str(daemon.process.pid)
+        words[-1] = str(tmp_path / "other.sock")
     config = shore.config(daemon)
     space, _ = shore.add(config)
     shore.delete(config, space)
