@@ -49,7 +49,8 @@ class Surroundings:
         """Whether the directory that a caller sent as its root is ours, and seen through the same mount: then every
         path means the same to both, for each mount namespace has mounts of its own.  That it is the caller's root is
         believed: it could have it from nobody but who may use it."""
-        return (root.identity[1], root.mount or mount_of(root.fd)) == self._root
+        mount = root.mount or mount_of(root.fd)
+        return mount != 0 and (root.identity[1], mount) == self._root
 
     def _shares_by_path(self, pid: int) -> bool:
         if pid <= 0:  # in a pid namespace out of our sight

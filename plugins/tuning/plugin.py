@@ -177,8 +177,7 @@ def status(context: Context) -> None:
     """Nothing can be out of order but the configuration, or what the operator allows."""
     refuse_duplicates(context.request.stdin, context.config.section)
     tuning = _parsed(context, parse)
-    # nearly always there is no list, and this is far cheaper than an exception
-    if tuning.sysctls and os.access(context.host.settings.tuning_allowlist, os.F_OK):
+    if tuning.sysctls:
         _honour_allowlist(context, tuning)
     plan(tuning, "eth0")
 
