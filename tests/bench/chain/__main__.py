@@ -140,9 +140,8 @@ def measure_ours_alone(report: Report, groups: list[str], given: argparse.Namesp
         report.failures.append(str(error))
 
 
-def publish(report: Report, given: argparse.Namespace) -> None:
-    """Print, and write what was asked for."""
-    facts = machine()
+def publish(report: Report, facts: dict[str, str], given: argparse.Namespace) -> None:
+    """Print, and write what was asked for.  `facts` are the machine's, as it was before."""
     tables = [text for text in (table(report.rows) if report.rows else "", report.steps) if text]
     print("\n".join(f"{label}: {value}" for label, value in facts.items()))
     print("", *tables, *report.notes, sep="\n\n")
@@ -170,11 +169,12 @@ def main() -> int:
     try:
         if not given.self_test:
             ours.ensure_commands()
+        facts = machine()
         report = measure(given)
     except BenchError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
-    publish(report, given)
+    publish(report, facts, given)
     missed = [row.what for row in report.rows if row.verdict == "missed"]
     for what in missed:
         print(f"below what was promised: {what}")
