@@ -47,7 +47,7 @@ class Listener:
 def listen(path: str, environment: MutableMapping[str, str], first: Callable[[], None] = lambda: None) -> Listener:
     """systemd's socket when it passed one (sd_listen_fds(3)), else a new one at `path`; ListenError.
 
-    `first` is done when it is certain that nobody else serves there, and before anybody can connect."""
+    `first` is done when it is certain that nobody else serves there, and before anybody can connect to a new socket."""
     passed = _passed(environment)
     if passed is not None:
         first()

@@ -15,7 +15,7 @@ from threading import Lock, Thread, stack_size
 from netd import VERSION
 from netd.engine import front, protocol
 from netd.engine.calls import Calls
-from netd.engine.connection import REQUEST_SECONDS, Passed, Request, close_all, examined, receive, send
+from netd.engine.connection import REQUEST_SECONDS, First, Passed, Request, close_all, examined, receive, send
 from netd.engine.front import Caller, Front
 from netd.engine.helper import Helper
 from netd.engine.places import Places
@@ -171,18 +171,22 @@ class Engine:
                 finally:
                     close_all(descriptors)
             else:
-                request = receive(connection, begun=begun)
-                if request is None:
-                    return
-                try:
-                    answer = self._answer(request, shared, connection)
-                finally:
-                    close_all(request.descriptors)
+                answer = self._converse_at_length(begun, shared, connection)
         except ProtocolError as error:
             log(f"refused a request of process {pid}: {error}")
             answer = protocol.frame(protocol.NOT_MINE)
         if answer:
             send(connection, answer)
+
+    def _converse_at_length(self, begun: First, shared: bool, connection: socket) -> bytes:
+        """The same for what did not come at once, or is no call."""
+        request = receive(connection, begun=begun)
+        if request is None:
+            return b""
+        try:
+            return self._answer(request, shared, connection)
+        finally:
+            close_all(request.descriptors)
 
     def _serve(
         self, call: Call, body: bytes, descriptors: tuple[Passed, ...], shared: bool, connection: socket

@@ -1,6 +1,6 @@
 /* What the engine does for every call before it can tell what is wanted: it accepts the connection, asks who is calling,
  * receives the request and looks at the descriptors that came along.  netd/engine/front.py does the same where nobody
- * compiled this; between two of those twenty system calls Python's code has to come into a cold cache each time.
+ * compiled this; between two of those fifteen system calls Python's code has to come into a cold cache each time.
  * Nothing is judged here. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -34,7 +34,6 @@ _WHOLE = Struct("!4sBBHIIII")
 HEADER_SIZE = _HEADER.size
 _KEY_AND_VALUE = methodcaller("split", "=", 1)
 
-
 quickly = tuple.__new__
 """quickly(Kind, values): what calling this kind of NamedTuple with the values gives, without a function of Python's in
 between, of which each takes some 3 us in an engine that was asleep."""

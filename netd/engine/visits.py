@@ -76,7 +76,9 @@ class HostNamespace(VisitedNamespace):
 
 
 class ContainerNamespace(VisitedNamespace):
-    """One that a call comes to, and hardly any other will."""
+    """One that a call comes to, and hardly any other will.
+
+    Every call makes one, so its ways are short: each function of Python's takes 3 us in an engine that was asleep."""
 
     __slots__ = ("_procs", "_tree")
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-_ATTACH = ("ADD", "CHECK", "DEL")
-COMMANDS = (*_ATTACH, "GC", "STATUS", "VERSION")
+COMMANDS = ("ADD", "CHECK", "DEL", "GC", "STATUS", "VERSION")
 _NAME_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 _NAME_REST = _NAME_FIRST | frozenset("_.-")
 MAX_IFNAME = 15
